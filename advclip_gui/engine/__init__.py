@@ -1,0 +1,1 @@
+"""The engine: data, models, attacks, training and evaluation. It knows no screen."""

@@ -1,0 +1,104 @@
+"""The token every long call takes: cancel, stop, pause, progress and work between steps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from advclip_gui.engine.events import Event, Progress
+
+_PAUSE_POLL_S = 0.02
+
+
+class Cancelled(Exception):  # noqa: N818 (an outcome, not an error)
+    """The user asked for the call to end; nothing is wrong."""
+
+
+def _ignore(event: Event) -> None:
+    """Report to nobody."""
+
+
+class Control:
+    """Thread-safe link between a long call and whoever watches it.
+
+    The watcher calls `cancel`, `stop`, `pause` and `resume` from any thread. The call itself calls
+    `check` at least once in every attack step or batch, `between_steps` between two training steps,
+    and `report` for every event.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[Event], None] | None = None,
+        *,
+        serve: Callable[[], None] | None = None,
+        parent: Control | None = None,
+    ) -> None:
+        """Keep the listeners.
+
+        Args:
+            report: receives every event, on the calling thread.
+            serve: runs other short work (a probe) between two training steps and while paused.
+            parent: a control whose cancellation also cancels this one.
+        """
+        self._report = report or _ignore
+        self._serve = serve
+        self._parent = parent
+        self._cancel = threading.Event()
+        self._stop = threading.Event()
+        self._pause = threading.Event()
+
+    def cancel(self) -> None:
+        """End as soon as possible; the result is dropped."""
+        self._cancel.set()
+
+    def stop(self) -> None:
+        """End after the step at hand and keep what has been learnt."""
+        self._stop.set()
+
+    def pause(self) -> None:
+        """Hold between two steps."""
+        self._pause.set()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._pause.clear()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called here or on the parent."""
+        return self._cancel.is_set() or (self._parent is not None and self._parent.cancelled)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the call holds, or will at its next step."""
+        return self._pause.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the user asked for it. Cheap: call it in every inner step."""
+        if self.cancelled:
+            raise Cancelled
+
+    def report(self, event: Event) -> None:
+        """Hand an event to the watcher."""
+        self._report(event)
+
+    def progress(self, task: str, done: int, total: int, detail: str = "") -> None:
+        """Check for cancellation and report progress of a named task; `total` 0 means unknown."""
+        self.check()
+        self._report(Progress(task=task, done=done, total=total, detail=detail))
+
+    def between_steps(self) -> None:
+        """Serve waiting work, hold while paused, and raise `Cancelled` if asked to."""
+        while True:
+            self.check()
+            if self._serve is not None:
+                self._serve()
+            if not self.paused or self.stop_requested:
+                return
+            time.sleep(_PAUSE_POLL_S)
