@@ -1,0 +1,109 @@
+"""From pixels in [0, 1] to logits: the only place that normalises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advclip_gui.engine.prompts import fill
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.backbones import Backbone
+
+
+def tokenize(backbone: Backbone, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Tokens (C * T, L) of every template around every class, cut behind the longest prompt.
+
+    The text tower is causal and reads its answer at the end-of-text token, so nothing behind the
+    longest one can change a feature: the cut is exact.
+    """
+    tokens: Tensor = backbone.tokenizer([text for name in class_names for text in fill(templates, name)])
+    return tokens[:, : int(tokens.argmax(dim=-1).max()) + 1].to(backbone.device)
+
+
+def encode_tokens(model: Any, tokens: Tensor, classes: int) -> Tensor:
+    """L2-normalised text features (C, D): each class's templates averaged, then normalised again.
+
+    Args:
+        model: an open_clip CLIP.
+        tokens: (C * T, L), from `tokenize`.
+        classes: C.
+    """
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    mask = None if model.attn_mask is None else model.attn_mask[:length, :length]
+    x = model.ln_final(model.transformer(x, attn_mask=mask))
+    x = x[torch.arange(len(x), device=x.device), tokens.argmax(dim=-1)]
+    if isinstance(model.text_projection, nn.Linear):
+        x = model.text_projection(x)
+    elif model.text_projection is not None:
+        x = x @ model.text_projection
+    features = F.normalize(x.float(), dim=-1).view(classes, -1, x.shape[-1])
+    return F.normalize(features.mean(dim=1), dim=-1)
+
+
+class ClipClassifier(nn.Module):
+    """CLIP as a classifier over prompts.
+
+    Attributes:
+        class_names: as in the prompts, one for each logit.
+        image_size: side of the square input in pixels.
+    """
+
+    def __init__(self, backbone: Backbone, class_names: Sequence[str], text_features: Tensor) -> None:
+        """Wrap a backbone; its image tower is shared, not copied.
+
+        Args:
+            backbone: where the image tower, the scale and the normalisation come from.
+            class_names: C names.
+            text_features: (C, D), L2-normalised.
+        """
+        super().__init__()
+        model = backbone.model
+        self.visual: nn.Module = model.visual
+        self.class_names = tuple(class_names)
+        self.image_size = backbone.image_size
+        self.mean: Tensor
+        self.std: Tensor
+        self.text_features: Tensor
+        self.logit_scale: Tensor
+        self.register_buffer("mean", torch.tensor(backbone.mean, device=backbone.device).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std, device=backbone.device).view(1, 3, 1, 1))
+        self.register_buffer("text_features", text_features.detach())
+        self.register_buffer("logit_scale", model.logit_scale.detach().exp().float())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier computes."""
+        return self.text_features.device
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """L2-normalised image features (N, D), float32, of pixels (N, 3, H, W) in [0, 1]."""
+        return F.normalize(self.visual((pixels - self.mean) / self.std).float(), dim=-1)
+
+    def logits(self, pixels: Tensor, text_features: Tensor) -> Tensor:
+        """Scaled logits (N, C), float32, against the given text features (C, D)."""
+        return self.logit_scale * self.encode(pixels) @ text_features.t()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Scaled logits (N, C), float32, of pixels (N, 3, H, W) in [0, 1]."""
+        return self.logits(pixels, self.text_features)
+
+
+def build_classifier(
+    backbone: Backbone, class_names: Sequence[str], templates: Sequence[str]
+) -> ClipClassifier:
+    """Encode the prompts as the model stands now, without gradients."""
+    with torch.no_grad():
+        tokens = tokenize(backbone, class_names, templates)
+        features = encode_tokens(backbone.model, tokens, len(class_names))
+    return ClipClassifier(backbone, class_names, features)
+
+
+def to_pixels(images: Any, device: torch.device) -> Tensor:
+    """uint8 numpy (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1] on `device`."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div(255)
