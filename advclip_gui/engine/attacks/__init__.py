@@ -1,0 +1,1 @@
+"""Attacks on a classifier of pixels: one file an attack, one registry, one protocol."""

@@ -1,0 +1,142 @@
+"""Which attacks there are and what can be set for each; free of torch, so a form may read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from advclip_gui.engine.errors import SettingsError
+
+Norm = Literal["Linf", "L2"]
+Keep = Literal["last", "fooling"]
+
+NORMS: Final[tuple[Norm, ...]] = get_args(Norm)
+LOSSES: Final = ("ce",)
+MAX_STEPS: Final = 100_000
+MAX_RESTARTS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AttackInfo:
+    """What a form shows of an attack.
+
+    Attributes:
+        name: key of the registry and of files, e.g. ``"pgd"``.
+        title: how the field writes it.
+        description: one sentence for a tooltip.
+        norms: the threat models it is defined for.
+        options: which of `AttackOptions` it listens to, besides `eps` and `norm`.
+        gradient: whether it uses the classifier's gradient.
+    """
+
+    name: str
+    title: str
+    description: str
+    norms: tuple[Norm, ...] = NORMS
+    options: frozenset[str] = frozenset()
+    gradient: bool = True
+
+
+FGSM: Final = AttackInfo(
+    "fgsm",
+    "FGSM",
+    "Fast gradient sign method: one step of length epsilon along the gradient of the loss.",
+)
+PGD: Final = AttackInfo(
+    "pgd",
+    "PGD",
+    "Projected gradient descent: many small steps, each brought back into the epsilon ball.",
+    options=frozenset({"steps", "step_size", "random_start", "restarts"}),
+)
+NOISE: Final = AttackInfo(
+    "noise",
+    "Random noise",
+    "Control: uniform noise in the epsilon ball, which knows nothing of the classifier.",
+    options=frozenset({"restarts"}),
+    gradient=False,
+)
+INFOS: Final = (FGSM, PGD, NOISE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackOptions:
+    """How an attack is run. Lengths are in pixel units, i.e. for images in [0, 1].
+
+    Attributes:
+        eps: radius of the ball around the image.
+        norm: of that ball.
+        steps: gradient steps.
+        step_size: length alpha of one step; None is 2.5 eps / steps.
+        random_start: begin at a random point of the ball.
+        restarts: runs from different random points; each attacks only what still holds.
+        early_stop: leave a sample alone as soon as an iterate fools the classifier.
+        keep: what is returned without `early_stop`: the "last" iterate, or, where the last does
+            not fool but an earlier one did, the latest "fooling" one.
+        loss: what is ascended.
+    """
+
+    eps: float
+    norm: Norm = "Linf"
+    steps: int = 10
+    step_size: float | None = None
+    random_start: bool = True
+    restarts: int = 1
+    early_stop: bool = False
+    keep: Keep = "last"
+    loss: str = "ce"
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            SettingsError: a sentence that names the wrong value.
+        """
+        if self.norm not in NORMS:
+            raise SettingsError(f"There is no norm '{self.norm}'.", f"Choose one of {', '.join(NORMS)}.")
+        if self.loss not in LOSSES:
+            raise SettingsError(
+                f"There is no attack loss '{self.loss}'.", f"Choose one of {', '.join(LOSSES)}."
+            )
+        if self.keep not in get_args(Keep):
+            raise SettingsError(f"An attack can keep 'last' or 'fooling', not '{self.keep}'.")
+        _check_length("Epsilon", self.eps, self.norm)
+        if self.step_size is not None:
+            _check_length("The step size", self.step_size, self.norm)
+        _check_count("steps", self.steps, MAX_STEPS)
+        _check_count("restarts", self.restarts, MAX_RESTARTS)
+
+    @property
+    def alpha(self) -> float:
+        """The step size in use."""
+        return 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
+
+
+def _check_length(name: str, value: float, norm: Norm) -> None:
+    # Not (low <= value) is also true for NaN.
+    if not value >= 0.0:
+        raise SettingsError(f"{name} must be 0 or larger, not {value:g}.", "Write it as k/255, e.g. 4/255.")
+    # In L2 a ball wider than 1 is ordinary: the unit box has a diagonal of sqrt(3 H W).
+    limit = 1.0 if norm == "Linf" else 1e4
+    if value > limit:
+        raise SettingsError(
+            f"{name} must be at most {limit:g} in {norm}, not {value:g}: pixels lie in [0, 1].",
+            "Write it as k/255, e.g. 4/255.",
+        )
+
+
+def _check_count(name: str, value: int, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise SettingsError(f"An attack needs between 1 and {most:,} {name}, not {value}.")
+
+
+def attack_info(name: str) -> AttackInfo:
+    """Look up an attack.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    for info in INFOS:
+        if info.name == name:
+            return info
+    known = ", ".join(info.name for info in INFOS)
+    raise SettingsError(f"There is no attack '{name}'.", f"Choose one of {known}.")
