@@ -1,0 +1,1 @@
+"""The window: pages, widgets and the threads behind them. It knows no tensor arithmetic."""

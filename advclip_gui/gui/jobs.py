@@ -1,0 +1,255 @@
+"""The work the window asks of the device; torch is reached only inside `run`, on the GPU thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from advclip_gui.gui.gpu_thread import Priority
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.folder import DatasetScan
+    from advclip_gui.engine.model_ref import ModelRef
+    from advclip_gui.settings import DataSettings, RunSettings
+
+
+@dataclass
+class TrainJob:
+    """One training run; serves interactive jobs between its steps."""
+
+    settings: RunSettings
+    run_dir: Path
+    resume: bool = False
+    title: str = "Training"
+    priority: int = Priority.TRAINING
+    serves: ClassVar[bool] = True
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return the engine's RunResult; while it runs, the session offers the live adapter."""
+        from advclip_gui.engine.training import train
+
+        try:
+            return train(
+                self.settings, control=control, run_dir=self.run_dir, resume=self.resume, on_live=session.set_live
+            )
+        finally:
+            session.set_live(None)
+
+
+@dataclass
+class ProbeJob:
+    """One attack on one image.
+
+    `image` is uint8 (H, W, 3); an image of another size than the model's is resized and cropped as
+    the evaluation does it. A path is opened here. With `label` None the clean prediction is attacked.
+    """
+
+    ref: ModelRef
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    image: NDArray[np.uint8] | Path
+    request: Any
+    label: int | None = None
+    title: str = "Probe"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return the engine's ProbeResult."""
+        from advclip_gui.engine.probe import probe
+
+        with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+            pixels = model_pixels(self.image, classifier)
+            return probe(classifier, pixels, self.request, label=self.label, control=control)
+
+
+@dataclass
+class SmallestEpsilonJob:
+    """Bisection for the smallest epsilon that flips one image."""
+
+    ref: ModelRef
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    image: NDArray[np.uint8] | Path
+    request: Any
+    label: int | None = None
+    title: str = "Smallest epsilon"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return the engine's SmallestEpsilon."""
+        from advclip_gui.engine.probe import smallest_epsilon
+
+        with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+            pixels = model_pixels(self.image, classifier)
+            return smallest_epsilon(classifier, pixels, self.request, control=control)
+
+
+@dataclass(frozen=True)
+class ModelEvaluation:
+    """One model's evaluation, as `EvaluateJob` returns them."""
+
+    ref: ModelRef
+    evaluation: Any
+
+
+@dataclass
+class EvaluateJob:
+    """Clean and robust accuracy of one or several models on the same images.
+
+    `limit` 0 takes every image of the split; otherwise an evenly spread selection, the same for
+    every model.
+    """
+
+    refs: tuple[ModelRef, ...]
+    data: DataSettings
+    epsilons: tuple[float, ...]
+    scan: DatasetScan | None = None
+    split: str = "test"
+    attack: str = "quick"
+    norm: str = "Linf"
+    steps: int = 10
+    limit: int = 1000
+    seed: int = 0
+    batch_size: int | None = None
+    title: str = "Evaluation"
+    priority: int = Priority.BATCH
+
+    def run(self, session: Any, control: Control) -> tuple[ModelEvaluation, ...]:
+        """Return one `ModelEvaluation` per model, in the order of `refs`."""
+        from advclip_gui.engine.datasets.folder import scan as scan_folder
+        from advclip_gui.engine.datasets.loading import load_pixels
+        from advclip_gui.engine.datasets.sampling import sample_split
+        from advclip_gui.engine.errors import DataError
+        from advclip_gui.engine.evaluation import evaluate
+
+        data = self.data
+        scan = self.scan or scan_folder(data.folder, control=control)
+        split = sample_split(
+            scan, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip, allow_short=True
+        )
+        samples = tuple(getattr(split, self.split))
+        if not samples:
+            raise DataError(f"There are no images in the {self.split} part of this data.", "Choose another part.")
+        if self.limit and len(samples) > self.limit:
+            samples = tuple(samples[i * len(samples) // self.limit] for i in range(self.limit))
+        names = names_of(scan, data)
+        loaded: dict[tuple[object, ...], Any] = {}
+        results = []
+        for ref in self.refs:
+            with session.borrow(ref, names, data.templates, control) as classifier:
+                form = pixel_form(classifier)
+                if form not in loaded:
+                    size, interpolation, resize_mode = form
+                    loaded[form] = load_pixels(
+                        scan.root,
+                        samples,
+                        size=size,
+                        interpolation=interpolation,
+                        resize_mode=resize_mode,
+                        control=control,
+                    )
+                images, labels, _problems = loaded[form]
+                evaluation = evaluate(
+                    classifier,
+                    images,
+                    labels,
+                    epsilons=self.epsilons,
+                    attack=self.attack,
+                    norm=self.norm,
+                    steps=self.steps,
+                    batch_size=self.batch_size,
+                    seed=self.seed,
+                    control=control,
+                    model_name=ref.title,
+                )
+            results.append(ModelEvaluation(ref, evaluation))
+        return tuple(results)
+
+
+@dataclass
+class DescribeJob:
+    """Parameters, steps, memory and time of a recipe."""
+
+    settings: RunSettings
+    title: str = "Recipe facts"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return the engine's RecipeFacts."""
+        return session.describe(self.settings, control)
+
+
+@dataclass
+class ExportJob:
+    """An adapter in a format others load."""
+
+    source: Path
+    out: Path
+    format: str = "peft"
+    title: str = "Export"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return the exported folder and the code that loads it, as `Exported`."""
+        from advclip_gui.engine.export import export_adapter, loading_snippet
+
+        folder = export_adapter(self.source, self.out, format=self.format)
+        return Exported(Path(folder), loading_snippet(Path(folder)))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where an adapter went and how to load it."""
+
+    folder: Path
+    snippet: str
+
+
+@dataclass
+class CallJob:
+    """Any short call on the GPU thread, `work(session, control)`."""
+
+    work: Callable[[Any, Control], object] = field(repr=False)
+    title: str = "Work"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return what the call returns."""
+        return self.work(session, control)
+
+
+def names_of(scan: DatasetScan, data: DataSettings) -> tuple[str, ...]:
+    """Return the class names used in prompts, in label order."""
+    return tuple(data.class_names.get(info.folder, info.name) for info in scan.classes)
+
+
+def pixel_form(classifier: Any) -> tuple[int, str, str]:
+    """Return image size, interpolation and resize mode a classifier wants its images in."""
+    backbone = getattr(classifier, "backbone", classifier)
+    return (
+        int(classifier.image_size),
+        str(getattr(backbone, "interpolation", "bicubic")),
+        str(getattr(backbone, "resize_mode", "shortest")),
+    )
+
+
+def model_pixels(image: NDArray[np.uint8] | Path, classifier: Any) -> NDArray[np.uint8]:
+    """Return uint8 (size, size, 3): exactly what the model sees of an image."""
+    from PIL import Image
+
+    from advclip_gui.engine.images import open_image, prepare
+
+    size, interpolation, resize_mode = pixel_form(classifier)
+    if isinstance(image, Path):
+        picture = open_image(image)
+    elif image.shape == (size, size, 3):
+        return image
+    else:
+        picture = Image.fromarray(image)
+    return prepare(picture, size, interpolation=interpolation, resize_mode=resize_mode)

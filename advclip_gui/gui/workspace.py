@@ -1,0 +1,254 @@
+"""What the pages share: the scanned data, the recipe, the run in training and the list of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.gui.jobs import TrainJob, names_of
+from advclip_gui.presets import PRESETS
+from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.folder import DatasetScan
+    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
+    from advclip_gui.gui.io_thread import IoPool
+
+
+class Workspace(QObject):
+    """State shared by the pages, with a signal for every change. Lives in the main thread.
+
+    Attributes:
+        backend: the device's façade.
+        io: the pool for file work.
+        scan: the data folder as found on disk, None before one is open.
+        settings: what the recipe form shows and the next run will use.
+        scanning: the handle of the scan under way, else None.
+        training: the handle of the run under way or last ended, else None.
+        run_dir: its folder.
+        last_runs: runs on disk as of the last `refresh_runs`, newest first.
+    """
+
+    scan_changed = Signal()
+    scanning_changed = Signal()
+    settings_changed = Signal(object)
+    training_changed = Signal()
+    training_started = Signal(object)
+    """The new run's JobHandle, before its first event."""
+    models_changed = Signal()
+    runs_changed = Signal()
+    recent_changed = Signal()
+    navigate = Signal(str)
+    notify = Signal(str, str, str)
+    """Level ("info", "success", "warning", "error"), message, details."""
+    probe_requested = Signal(object)
+    """A ModelRef the Probe page should choose."""
+
+    def __init__(self, backend: Backend, io: IoPool, parent: QObject | None = None) -> None:
+        """Start with no data and the default recipe."""
+        super().__init__(parent)
+        self.backend = backend
+        self.io = io
+        self.scan: DatasetScan | None = None
+        self.settings: RunSettings = PRESETS["demo"].settings
+        self.scanning: JobHandle | None = None
+        self.training: JobHandle | None = None
+        self.training_settings: RunSettings | None = None
+        self.run_dir: Path | None = None
+        self.last_runs: tuple[RunSummary, ...] = ()
+        self.recent: list[str] = []
+        self._listing: JobHandle | None = None
+        self._list_again = False
+        self._opening = ""
+        self._then = ""
+
+    @property
+    def data(self) -> DataSettings:
+        """The data part of the settings."""
+        return self.settings.data
+
+    def set_settings(self, settings: RunSettings) -> None:
+        """Replace the recipe; pages hear of it once, and only if something changed."""
+        if settings == self.settings:
+            return
+        before = self.settings
+        self.settings = settings
+        self.settings_changed.emit(settings)
+        if settings.backbone != before.backbone or settings.data != before.data:
+            self.models_changed.emit()
+
+    def set_data(self, data: DataSettings) -> None:
+        """Replace the data part of the recipe."""
+        self.set_settings(self.settings.model_copy(update={"data": data}))
+
+    def class_names(self) -> tuple[str, ...]:
+        """Names used in prompts, in label order; empty before data is open."""
+        return names_of(self.scan, self.data) if self.scan is not None else ()
+
+    def templates(self) -> tuple[str, ...]:
+        """Prompt templates."""
+        return self.data.templates
+
+    # --- data ---------------------------------------------------------------------------------
+
+    def open_folder(self, folder: Path | str, *, then: str = "data") -> JobHandle:
+        """Scan a folder (or "demo") in the background, then show the page `then` ("" stays)."""
+        if self.scanning is not None:
+            self.scanning.cancel()
+        name = DEMO_FOLDER if str(folder) == DEMO_FOLDER else str(Path(folder).expanduser().absolute())
+
+        def work(control: Control) -> object:
+            from advclip_gui.engine.datasets.folder import scan
+
+            return scan(name, control=control)
+
+        handle = self.io.submit(work, f"Scanning {'the demo' if name == DEMO_FOLDER else Path(name).name}")
+        self._opening, self._then = name, then
+        self.scanning = handle
+        handle.finished.connect(self._scan_finished)
+        handle.failed.connect(self._scan_failed)
+        handle.ended.connect(self._scan_ended)
+        self.scanning_changed.emit()
+        return handle
+
+    def open_demo(self, *, then: str = "train") -> JobHandle:
+        """Take the demo's preset and open the bundled images."""
+        self.set_settings(PRESETS["demo"].settings)
+        return self.open_folder(DEMO_FOLDER, then=then)
+
+    def rescan(self) -> JobHandle:
+        """Look at the open folder again."""
+        return self.open_folder(self.data.folder, then="")
+
+    def _scan_finished(self, scan: DatasetScan) -> None:
+        if self.sender() is not self.scanning:
+            return
+        self.scan = scan
+        folder = self._opening
+        if folder != self.data.folder:
+            fresh = self.data.model_copy(update={"folder": folder, "class_names": {}, "skip": ()})
+            self.set_data(fresh)
+        if folder != DEMO_FOLDER:
+            self.recent = [folder, *(other for other in self.recent if other != folder)][:8]
+            self.recent_changed.emit()
+        self.scan_changed.emit()
+        self.models_changed.emit()
+        if self._then:
+            self.navigate.emit(self._then)
+
+    def _scan_failed(self, error: ErrorInfo) -> None:
+        if self.sender() is self.scanning:
+            self.notify.emit("error", error.sentence, error.details)
+
+    def _scan_ended(self) -> None:
+        if self.sender() is self.scanning:
+            self.scanning = None
+            self.scanning_changed.emit()
+
+    # --- training -----------------------------------------------------------------------------
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a run is queued, running or paused."""
+        return self.training is not None and self.training.active
+
+    def start_training(self, settings: RunSettings | None = None) -> JobHandle | None:
+        """Start a run in a new folder; None (and a notification) if that is not possible now."""
+        settings = settings or self.settings
+        if self.is_training:
+            self.notify.emit("warning", "A run is already in training; stop it first.", "")
+            return None
+        from advclip_gui.engine.errors import UserError
+        from advclip_gui.engine.runs import new_run_dir
+
+        try:
+            run_dir = Path(new_run_dir(settings))
+        except (UserError, OSError) as error:
+            self.notify.emit("error", str(error), "")
+            return None
+        return self._submit_training(TrainJob(settings, run_dir, title=f"Training {settings.name or settings.method}"))
+
+    def resume_training(self, run_dir: Path) -> JobHandle | None:
+        """Go on with a run that was stopped or interrupted, from its checkpoint."""
+        if self.is_training:
+            self.notify.emit("warning", "A run is already in training; stop it first.", "")
+            return None
+        from advclip_gui.engine.errors import UserError
+        from advclip_gui.engine.runs import RunFolder
+
+        try:
+            settings = RunFolder(run_dir).settings()
+        except (UserError, OSError) as error:
+            self.notify.emit("error", str(error), "")
+            return None
+        name = settings.name or settings.method
+        return self._submit_training(TrainJob(settings, run_dir, resume=True, title=f"Training {name}"))
+
+    def _submit_training(self, job: TrainJob) -> JobHandle:
+        handle = self.backend.submit(job)
+        self.training = handle
+        self.training_settings = job.settings
+        self.run_dir = job.run_dir
+        handle.started.connect(self._training_moved)
+        handle.ended.connect(self._training_ended)
+        self.training_started.emit(handle)
+        self._training_moved()
+        return handle
+
+    def _training_moved(self) -> None:
+        self.training_changed.emit()
+        self.models_changed.emit()
+
+    def _training_ended(self) -> None:
+        self._training_moved()
+        self.refresh_runs()
+
+    # --- models and runs ----------------------------------------------------------------------
+
+    def model_refs(self) -> list[ModelRef]:
+        """Models that can be probed and evaluated now: zero-shot, the live one, finished adapters."""
+        backbone = self.settings.backbone
+        refs = [ModelRef("zero_shot", backbone, title="Zero-shot")]
+        live = self.training_settings
+        if self.is_training and live is not None and live.backbone == backbone:
+            refs.append(ModelRef("live", backbone, title="In training (live)"))
+        for run in self.last_runs:
+            if run.backbone_settings == backbone and run.has_adapter:
+                refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=run.name))
+        return refs
+
+    def refresh_runs(self) -> None:
+        """Read the list of runs again in the background; `runs_changed` follows."""
+        if self._listing is not None:
+            self._list_again = True
+            return
+
+        def work(_control: Control) -> object:
+            from advclip_gui.engine.runs import list_runs
+
+            return tuple(list_runs())
+
+        self._listing = self.io.submit(work, "Listing runs")
+        self._listing.finished.connect(self._runs_listed)
+        self._listing.failed.connect(self._runs_failed)
+        self._listing.ended.connect(self._listing_ended)
+
+    def _runs_listed(self, runs: tuple[RunSummary, ...]) -> None:
+        if runs != self.last_runs:
+            self.last_runs = runs
+            self.runs_changed.emit()
+            self.models_changed.emit()
+
+    def _runs_failed(self, error: ErrorInfo) -> None:
+        self.notify.emit("error", error.sentence, error.details)
+
+    def _listing_ended(self) -> None:
+        self._listing = None
+        if self._list_again:
+            self._list_again = False
+            self.refresh_runs()
