@@ -1,0 +1,148 @@
+"""What a scan of an image folder tells: images, classes and everything that was wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SplitName = Literal["train", "val", "test", "all"]
+Severity = Literal["error", "warning", "note"]
+
+SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test", "all")
+
+ProblemKind = Literal[
+    "unreadable",
+    "truncated",
+    "too_large",
+    "not_an_image",
+    "permission",
+    "bad_name",
+    "duplicate",
+    "tiny",
+    "loose_images",
+    "loose_folder",
+    "link_loop",
+    "empty_class",
+    "too_few",
+    "missing_in_train",
+    "missing_in_test",
+    "animated",
+    "sixteen_bit",
+    "unusual_mode",
+]
+
+SEVERITIES: Final[dict[ProblemKind, Severity]] = {
+    "unreadable": "error",
+    "truncated": "error",
+    "too_large": "error",
+    "not_an_image": "error",
+    "permission": "error",
+    "bad_name": "error",
+    "duplicate": "warning",
+    "tiny": "warning",
+    "loose_images": "warning",
+    "loose_folder": "warning",
+    "link_loop": "warning",
+    "empty_class": "warning",
+    "too_few": "warning",
+    "missing_in_train": "note",
+    "missing_in_test": "note",
+    "animated": "note",
+    "sixteen_bit": "note",
+    "unusual_mode": "note",
+}
+"""An error leaves the file out; a warning wants a look; a note says how a file is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One usable image. Width and height are those of the upright picture (0: not looked at)."""
+
+    path: str
+    """Relative to the root, with forward slashes."""
+    class_name: str
+    """Name of the class folder."""
+    split: SplitName
+    width: int
+    height: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """One class: its folder, its name in words, and how many usable images each split holds."""
+
+    folder: str
+    name: str
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Images in all splits together."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about one file or folder, as a sentence."""
+
+    path: str
+    """Relative to the root, with forward slashes; "." is the root."""
+    kind: ProblemKind
+    message: str
+
+    @property
+    def severity(self) -> Severity:
+        """Say "error" (left out), "warning" (wants a look) or "note" (how it is read)."""
+        return SEVERITIES[self.kind]
+
+
+@dataclass(frozen=True)
+class DatasetScan:
+    """An image folder as it was found: records, classes and problems, each sorted by path."""
+
+    root: Path
+    records: tuple[ImageRecord, ...]
+    classes: tuple[ClassInfo, ...]
+    problems: tuple[Problem, ...]
+    ignored_files: int = 0
+    """Files that are no images by their name, such as notes and lists."""
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Usable images in each split that has any."""
+        found = Counter(record.split for record in self.records)
+        return {split: found[split] for split in SPLITS if found[split]}
+
+    @property
+    def has_train(self) -> bool:
+        """Whether there is a train folder with images."""
+        return "train" in self.counts
+
+    @property
+    def has_val(self) -> bool:
+        """Whether there is a validation folder with images."""
+        return "val" in self.counts
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test folder with images."""
+        return "test" in self.counts
+
+    @property
+    def class_folders(self) -> tuple[str, ...]:
+        """Folder names of the classes; the position is the label."""
+        return tuple(info.folder for info in self.classes)
+
+    def problems_of(self, severity: Severity) -> tuple[Problem, ...]:
+        """Return the problems of one severity."""
+        return tuple(problem for problem in self.problems if problem.severity == severity)
+
+    def path_of(self, record: ImageRecord) -> Path:
+        """Return where an image lies."""
+        return self.root / record.path
