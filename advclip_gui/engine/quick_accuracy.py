@@ -11,6 +11,7 @@ from advclip_gui.engine.attacks.catalog import AttackOptions
 from advclip_gui.engine.attacks.pgd import pgd
 from advclip_gui.engine.attacks.protocol import attack_mode, predictions, private_generator
 from advclip_gui.engine.classifier import to_pixels
+from advclip_gui.engine.pixels import device_of
 from advclip_gui.engine.statistics import wilson
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ class QuickAccuracy:
     clean_interval: tuple[float, float]
     robust_accuracy: float
     robust_interval: tuple[float, float]
-
-
-def device_of(classifier: nn.Module) -> torch.device:
-    """Where the first parameter or buffer lies; the CPU where there is none."""
-    for tensor in (*classifier.parameters(), *classifier.buffers()):
-        return tensor.device
-    return torch.device("cpu")
 
 
 def quick_accuracy(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-
 
 if TYPE_CHECKING:
     from advclip_gui.engine.attacks.catalog import Norm
@@ -65,7 +64,8 @@ class L2Ball:
         count, values = len(like), like[0].numel() if len(like) else 0
         draw = torch.randn((count, values + 2), generator=generator, device=generator.device)
         draw = draw / torch.linalg.vector_norm(draw, dim=1, keepdim=True)
-        return draw[:, :values].reshape(like.shape).to(like)
+        inside: Tensor = draw[:, :values].reshape(like.shape).to(like)
+        return inside
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The gradient over its norm."""
@@ -82,7 +82,8 @@ class L2Ball:
 
     def size(self, delta: Tensor) -> Tensor:
         """The Euclidean norm, (N,)."""
-        return torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        length: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return length
 
 
 def _per_sample(values: Tensor) -> Tensor:

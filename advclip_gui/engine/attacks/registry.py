@@ -76,7 +76,6 @@ def run_attack(
         ValueError: shapes or types do not fit, or pixels lie outside [0, 1].
         Cancelled: the control was cancelled.
     """
-    attack_info(name)
     options = AttackOptions(
         eps=eps,
         norm=norm,
@@ -88,6 +87,33 @@ def run_attack(
         keep=keep,
         loss=loss,
     )
+    return run_prepared(
+        name,
+        classifier,
+        images,
+        labels,
+        options,
+        targets=targets,
+        trace=trace,
+        generator=generator,
+        control=control,
+    )
+
+
+def run_prepared(
+    name: str,
+    classifier: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    options: AttackOptions,
+    *,
+    targets: Tensor | None = None,
+    trace: Trace | None = None,
+    generator: torch.Generator | None = None,
+    control: Control | None = None,
+) -> AttackResult:
+    """`run_attack` with its options already gathered and checked."""
+    attack_info(name)
     return _RUN[name](
         classifier,
         images,
