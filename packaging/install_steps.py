@@ -34,6 +34,7 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 _DISK_FULL = re.compile(r"No space left on device|Errno 28|not enough space on the disk", re.IGNORECASE)
+_WORTH_SHOWING = ("Downloading", "Installing collected", "Successfully", "WARNING: Retrying", "ERROR")
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 
 _FIND_DAMAGE = """
@@ -289,7 +290,8 @@ def _forget_damaged_packages(python: Path) -> None:
 
 def _pip(command: list[str]) -> None:
     """Run pip, showing what it says, less the long list of what is there already."""
-    process = subprocess.Popen(
+    last_lines: deque[str] = deque(maxlen=400)
+    with subprocess.Popen(
         command,
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
@@ -297,18 +299,15 @@ def _pip(command: list[str]) -> None:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-    )
-    last_lines: deque[str] = deque(maxlen=400)
-    try:
+    ) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            last_lines.append(line)
-            if line.strip().startswith(("Downloading", "Installing", "Successfully", "WARNING", "ERROR")):
-                print(f"  {line.strip():.118}", file=sys.stderr, flush=True)
-        status = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if status:
+        try:
+            for line in process.stdout:
+                last_lines.append(line)
+                if line.strip().startswith(_WORTH_SHOWING):
+                    print(f"  {line.strip():.118}", file=sys.stderr, flush=True)
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
         raise StepError(explain_pip("".join(last_lines)))

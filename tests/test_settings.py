@@ -53,7 +53,7 @@ def test_every_changed_value_survives_a_file() -> None:
             skip=("a/b c.jpg",),
         ),
         backbone=BackboneSettings(name="local", checkpoint="C:\\weights\\b 32.pt", quick_gelu=True),
-        lora=LoraSettings(rank=8, alpha=16, dropout=0.1, encoder="vision", matrices=("q", "o"), layers="top3"),
+        lora=LoraSettings(rank=8, alpha=16, dropout=0.1, encoder="text", matrices=("q", "o"), layers="up"),
         adversary=AdversarySettings(kind="universal", inner_steps=7, epsilon=3 / 255, step_size=0.25 / 255),
         training=TrainingSettings(steps=12, learning_rate=1e-3, final_learning_rate=0, trades_beta=6),
     )
