@@ -138,6 +138,7 @@ class RunFolder:
                 "state": state,
                 "message": message,
                 "pid": os.getpid(),
+                "process_started": psutil.Process().create_time(),
                 "started": before.get("started", time.time()),
                 "updated": time.time(),
             },
@@ -149,7 +150,7 @@ class RunFolder:
         if record is None:
             return "interrupted"
         state: RunState = record.get("state", "interrupted")
-        if state == "running" and not _alive(int(record.get("pid", 0)), float(record.get("started", 0))):
+        if state == "running" and not _alive(record.get("pid"), record.get("process_started")):
             return "interrupted"
         return state
 
@@ -254,9 +255,11 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _alive(pid: int, started: float) -> bool:
-    """Whether the process that started the run still lives (and is not a later one of the same id)."""
+def _alive(pid: object, process_started: object) -> bool:
+    """Whether the process that trains still lives (and is not a later one with the same id)."""
+    if not isinstance(pid, int) or not isinstance(process_started, int | float):
+        return False
     try:
-        return psutil.Process(pid).create_time() <= started + 1
+        return abs(psutil.Process(pid).create_time() - process_started) < 1
     except (psutil.Error, ValueError):
         return False

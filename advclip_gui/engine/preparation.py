@@ -1,0 +1,118 @@
+"""From settings to everything a run stands on: images, split, backbone, adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from advclip_gui.engine.backbones import Backbone, load_backbone
+from advclip_gui.engine.datasets.folder import scan
+from advclip_gui.engine.datasets.loading import load_pixels
+from advclip_gui.engine.datasets.sampling import Sample, Split, sample_split
+from advclip_gui.engine.errors import DataError
+from advclip_gui.engine.events import Log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from numpy.typing import NDArray
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.settings import DataSettings, RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """Images as the model sees them: uint8 (N, S, S, 3), labels int64 (N,), their relative paths."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    paths: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What training starts from."""
+
+    scan: DatasetScan
+    split: Split
+    class_names: tuple[str, ...]
+    backbone: Backbone
+    train: ImageSet
+    monitor: ImageSet
+    monitor_split: str
+    """"val", or "test" where there is no validation set."""
+
+
+def prompt_names(scanned: DatasetScan, data: DataSettings, folders: Sequence[str]) -> tuple[str, ...]:
+    """The name of every class in prompts: the user's, else the folder's, cleaned."""
+    cleaned = {info.folder: info.name for info in scanned.classes}
+    return tuple(data.class_names.get(folder) or cleaned[folder] for folder in folders)
+
+
+def load_set(root: Path, samples: Sequence[Sample], backbone: Backbone, control: Control) -> ImageSet:
+    """Decode samples at the backbone's size; unreadable ones are left out and logged.
+
+    Raises:
+        DataError: not one of them can be read.
+        Cancelled: through `control`.
+    """
+    images, labels, problems = load_pixels(
+        root,
+        samples,
+        size=backbone.image_size,
+        interpolation=backbone.interpolation,
+        resize_mode=backbone.resize_mode,
+        control=control,
+    )
+    for problem in problems:
+        control.report(Log(message=f"Left out {problem.path}: {problem.message}", level="warning"))
+    if len(images) == 0:
+        raise DataError(f"None of the {len(samples)} images in {root} could be read.")
+    left_out = {problem.path for problem in problems}
+    return ImageSet(images, labels, tuple(sample.path for sample in samples if sample.path not in left_out))
+
+
+def prepare(
+    settings: RunSettings, *, device: torch.device, control: Control, split: Split | None = None
+) -> Prepared:
+    """Scan, sample, load the backbone and decode what training needs.
+
+    Args:
+        settings: of the run.
+        device: for the backbone.
+        control: progress and cancel.
+        split: the recorded split of a run that is resumed.
+
+    Raises:
+        UserError: whatever is wrong with folder, images, backbone or checkpoint.
+        Cancelled: through `control`.
+    """
+    data = settings.data
+    scanned = scan(data.folder, control=control)
+    if split is None:
+        split = sample_split(scanned, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip)
+        for note in split.notes:
+            control.report(Log(message=note))
+    names = prompt_names(scanned, data, split.class_folders)
+    backbone = load_backbone(settings.backbone, device=device, control=control)
+    train = load_set(scanned.root, split.train, backbone, control)
+    watched, name = (split.val, "val") if split.val else (split.test, "test")
+    if not watched:
+        watched, name = split.train, "train"
+        control.report(
+            Log(message="No validation or test images are left; the curves show training images.", level="warning")
+        )
+    monitor = load_set(scanned.root, watched[: settings.monitor.images], backbone, control)
+    return Prepared(scanned, split, names, backbone, train, monitor, name)
+
+
