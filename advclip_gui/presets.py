@@ -29,7 +29,9 @@ _DEMO = RunSettings(
     name="Demo",
     lora=LoraSettings(rank=8, alpha=1.0, dropout=0.0, encoder="vision"),
     adversary=AdversarySettings(kind="per_sample", inner_steps=3, epsilon=DEMO_EPSILON, step_size=1 / 255),
-    training=TrainingSettings(steps=150, batch_size=64, learning_rate=1e-3, warmup=0.05, augmentation="light"),
+    training=TrainingSettings(
+        steps=150, batch_size=64, learning_rate=1e-3, warmup=0.05, augmentation="light"
+    ),
     monitor=MonitorSettings(every=10, images=100, epsilon=DEMO_EPSILON),
 )
 

@@ -7,10 +7,8 @@ in files and on the command line they may be written ``"4/255"``.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import tomlkit
 from pydantic import (
@@ -25,6 +23,10 @@ from pydantic import (
 )
 
 from advclip_gui.engine.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 DEMO_FOLDER = "demo"
 """The data folder's name for the bundled images."""
@@ -84,7 +86,9 @@ class DataSettings(_Section):
         title="Validation shots",
         description="Images per class that watch the training; never trained on.",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, title="Split seed", description="Chooses the few-shot sample.")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, title="Split seed", description="Chooses the few-shot sample."
+    )
     templates: tuple[str, ...] = Field(
         default=("a photo of a {}.",),
         min_length=1,
@@ -105,7 +109,9 @@ class DataSettings(_Section):
     def _templates_have_a_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         for template in templates:
             if template.count("{}") != 1:
-                raise ValueError(f"the template '{template}' needs exactly one {{}} where the class name goes")
+                raise ValueError(
+                    f"the template '{template}' needs exactly one {{}} where the class name goes"
+                )
         return templates
 
 
@@ -168,7 +174,9 @@ class LoraSettings(_Section):
         title="Matrices",
         description="Which attention projections are adapted.",
     )
-    layers: Layers = Field(default="all", title="Layers", description="Which blocks of each tower are adapted.")
+    layers: Layers = Field(
+        default="all", title="Layers", description="Which blocks of each tower are adapted."
+    )
 
     @field_validator("matrices")
     @classmethod
@@ -199,7 +207,9 @@ class AdversarySettings(_Section):
         default=0.5 / 255, title="Step size alpha", description="Length of one inner sign step."
     )
     random_start: bool = Field(
-        default=True, title="Random start", description="Begin anywhere in the epsilon ball (per-sample only)."
+        default=True,
+        title="Random start",
+        description="Begin anywhere in the epsilon ball (per-sample only).",
     )
 
 
@@ -213,7 +223,9 @@ class TrainingSettings(_Section):
         title="Steps",
         description="LoRA updates; 0 means 500 x shots, as in the paper.",
     )
-    batch_size: int = Field(default=32, ge=1, le=4096, title="Batch size", description="Images in one update.")
+    batch_size: int = Field(
+        default=32, ge=1, le=4096, title="Batch size", description="Images in one update."
+    )
     learning_rate: float = Field(
         default=2e-4, gt=0, le=1, title="Learning rate", description="AdamW's, at its peak."
     )
@@ -221,7 +233,11 @@ class TrainingSettings(_Section):
         default=1e-6, ge=0, le=1, title="Final learning rate", description="Where the cosine ends."
     )
     warmup: float = Field(
-        default=0.0, ge=0, le=0.5, title="Warm-up", description="Share of all steps with a rising learning rate."
+        default=0.0,
+        ge=0,
+        le=0.5,
+        title="Warm-up",
+        description="Share of all steps with a rising learning rate.",
     )
     weight_decay: float = Field(default=1e-2, ge=0, le=1, title="Weight decay", description="AdamW's.")
     clean_share: float = Field(
@@ -244,7 +260,11 @@ class TrainingSettings(_Section):
         description="Random resized crop 0.08-1 and flip; small shifts and flip; or none.",
     )
     seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, title="Seed", description="Of the adapter, the batches and the attacks."
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Of the adapter, the batches and the attacks.",
     )
 
 
@@ -310,7 +330,7 @@ class RunSettings(_Section):
 
     @property
     def method(self) -> str:
-        """"CLIP-LoRA" without an adversary, else "AdvCLIP-LoRA"."""
+        """Name the method: "CLIP-LoRA" without an adversary, else "AdvCLIP-LoRA"."""
         return "AdvCLIP-LoRA" if self.adversary.inner_steps else "CLIP-LoRA"
 
     @classmethod

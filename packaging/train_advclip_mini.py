@@ -86,8 +86,10 @@ def fast_attention(
     batch, length, width = query.shape
     heads, head_width = self.num_heads, width // self.num_heads
     projected = F.linear(query, self.in_proj_weight, self.in_proj_bias)
-    q, k, v = projected.view(batch, length, 3, heads, head_width).permute(2, 0, 3, 1, 4).reshape(
-        3, batch * heads, length, head_width
+    q, k, v = (
+        projected.view(batch, length, 3, heads, head_width)
+        .permute(2, 0, 3, 1, 4)
+        .reshape(3, batch * heads, length, head_width)
     )
     scores = torch.bmm(q, k.transpose(1, 2)) * head_width**-0.5
     if attn_mask is not None:
@@ -185,7 +187,9 @@ def train(arguments: argparse.Namespace) -> None:
     normalise = Normalise()
     for epoch in range(arguments.epochs):
         masked = epoch < arguments.masked_epochs
-        model.visual.patch_dropout = open_clip.transformer.PatchDropout(arguments.patch_dropout if masked else 0.0)
+        model.visual.patch_dropout = open_clip.transformer.PatchDropout(
+            arguments.patch_dropout if masked else 0.0
+        )
         order = torch.randperm(len(images), generator=generator)
         running = 0.0
         for batch in order[: steps_per_epoch * arguments.batch_size].view(steps_per_epoch, -1):
@@ -200,7 +204,9 @@ def train(arguments: argparse.Namespace) -> None:
                 image_features = model.encode_image(pixels, normalize=True)
                 text_features = encode_short_text(model, chosen)
             logits = model.logit_scale.exp() * image_features.float() @ text_features.float().T
-            loss = F.cross_entropy(logits, labels[batch].to(device), label_smoothing=arguments.label_smoothing)
+            loss = F.cross_entropy(
+                logits, labels[batch].to(device), label_smoothing=arguments.label_smoothing
+            )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
@@ -240,7 +246,9 @@ def save(model: CLIP, arguments: argparse.Namespace, log: dict[str, Any]) -> Non
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=18)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from safetensors import SafetensorError  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from advclip_gui.engine.backbones import Backbone
@@ -86,7 +86,7 @@ def placement(model: nn.Module, lora: LoraSettings) -> Placement:
 def _peft_config(place: Placement, targets: list[str]) -> peft.LoraConfig:
     return peft.LoraConfig(
         r=place.rank,
-        lora_alpha=place.alpha,  # type: ignore[arg-type]  # declared int, used as a number
+        lora_alpha=place.alpha,
         use_rslora=True,
         lora_dropout=place.dropout,
         target_modules=targets,
@@ -169,6 +169,16 @@ def merged(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
         for module, training in modes:
             module.training = training
+
+
+def merge_for_inference(model: nn.Module) -> None:
+    """Fold LoRA into the weights for good; the model cannot be trained on afterwards."""
+    with torch.no_grad():
+        for layer in lora_layers(model).values():
+            base: Any = layer.get_base_layer()
+            base.weight.data = base.weight.data + layer.get_delta_weight(ADAPTER)
+            layer.merged_adapters.append(ADAPTER)
+    model.eval().requires_grad_(False)
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from advclip_gui.engine.control import Control
     from advclip_gui.settings import AdversarySettings
 
@@ -52,7 +53,9 @@ class Adversary:
         if self.settings.kind == "universal":
             delta = self.universal
         elif self.settings.random_start:
-            delta = torch.empty(pixels.shape).uniform_(-epsilon, epsilon, generator=generator).to(pixels.device)
+            delta = (
+                torch.empty(pixels.shape).uniform_(-epsilon, epsilon, generator=generator).to(pixels.device)
+            )
             delta = (pixels + delta).clamp_(0, 1) - pixels
         else:
             delta = torch.zeros_like(pixels)

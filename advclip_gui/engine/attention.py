@@ -32,18 +32,28 @@ class SplitAttention(nn.Module):
             BackboneError: the module has features CLIP does not use.
         """
         super().__init__()
-        if fused.in_proj_weight is None or fused.bias_k is not None or fused.add_zero_attn or not fused.batch_first:
-            raise BackboneError("This model's attention is not the plain self-attention that LoRA is put on here.")
+        parameters = dict(fused.named_parameters(recurse=False))
+        in_proj_weight = parameters.get("in_proj_weight")  # absent where q, k, v differ in width
+        in_proj_bias = parameters.get("in_proj_bias")
+        if (
+            in_proj_weight is None
+            or fused.bias_k is not None
+            or fused.add_zero_attn
+            or not fused.batch_first
+        ):
+            raise BackboneError(
+                "This model's attention is not the plain self-attention that LoRA is put on here."
+            )
         width = fused.embed_dim
         self.num_heads = fused.num_heads
         self.head_width = width // fused.num_heads
-        weights = fused.in_proj_weight.detach().chunk(3)
-        biases = (None,) * 3 if fused.in_proj_bias is None else fused.in_proj_bias.detach().chunk(3)
+        weights = in_proj_weight.detach().chunk(3)
+        biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.detach().chunk(3)
         self.q_proj, self.k_proj, self.v_proj = (
             _linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)
         )
-        out = fused.out_proj
-        self.out_proj = _linear(out.weight.detach(), None if out.bias is None else out.bias.detach())
+        out = dict(fused.out_proj.named_parameters())
+        self.out_proj = _linear(out["weight"].detach(), out["bias"].detach() if "bias" in out else None)
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None = None, **_: Any

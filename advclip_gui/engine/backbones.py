@@ -15,6 +15,7 @@ from torch import Tensor
 from advclip_gui.engine.attention import split_attention
 from advclip_gui.engine.catalog import BackboneEntry, availability, entry
 from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.recipe_facts import model_config
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
@@ -118,18 +119,7 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
 def _create(chosen: BackboneEntry, settings: BackboneSettings) -> tuple[CLIP, dict[str, Any]]:
     """Build the model with random weights and return it with its preprocessing."""
     architecture = chosen.architecture or settings.architecture
-    config = open_clip.get_model_config(architecture)
-    if config is None:
-        raise BackboneError(
-            f"open_clip knows no model '{architecture}'.", "Take a name such as ViT-B-32 or ViT-B-16-quickgelu."
-        )
-    foreign = {"hf_model_name", "timm_model_name"} & (config["text_cfg"].keys() | config["vision_cfg"].keys())
-    vision_layers = config["vision_cfg"].get("layers")
-    if foreign or config.pop("custom_text", False) or not isinstance(vision_layers, int):
-        raise BackboneError(
-            f"The towers of {architecture} are not the plain transformers that LoRA is placed on here.",
-            "Choose a ViT model such as ViT-B-32 or ViT-B-16.",
-        )
+    config = model_config(settings)
     if settings.quick_gelu is not None:
         config["quick_gelu"] = settings.quick_gelu
     preprocess = {**_PREPROCESS, "size": config["vision_cfg"]["image_size"]}
@@ -150,18 +140,23 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return _read_safetensors(path)
         if path.suffix.lower() not in _PICKLE_SUFFIXES:
             raise CheckpointError(
-                f"{path.name} is not a checkpoint file.", "Choose a .safetensors, .pt, .pth, .bin or .ckpt file."
+                f"{path.name} is not a checkpoint file.",
+                "Choose a .safetensors, .pt, .pth, .bin or .ckpt file.",
             )
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path.name} holds more than tensors and could run code when loaded, or is damaged; it was refused.",
+            f"{path.name} holds more than tensors and could run code when loaded, or is damaged; refused.",
             "Convert it to .safetensors on a machine you trust it on.",
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        kind = "a TorchScript archive, which holds code" if "TorchScript" in str(error) else "not a readable checkpoint"
+        kind = (
+            "a TorchScript archive, which holds code"
+            if "TorchScript" in str(error)
+            else "not a readable checkpoint"
+        )
         raise CheckpointError(
             f"{path.name} is {kind}; it was refused.", "Choose a .safetensors file or a plain state dict."
         ) from error
@@ -175,7 +170,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f"{path.name} is not a safetensors file, or it is cut off ({error}).") from error
+        raise CheckpointError(
+            f"{path.name} is not a safetensors file, or it is cut off ({error})."
+        ) from error
     return tensors
 
 
@@ -186,7 +183,9 @@ def _tensors_of(content: Any, path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path.name} holds no state dict.")
-    tensors = {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}
+    tensors = {
+        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)
+    }
     if not tensors:
         raise CheckpointError(f"{path.name} holds no tensors.")
     return tensors
@@ -201,14 +200,20 @@ def _load_weights(model: Any, tensors: dict[str, Tensor], path: Path) -> None:
     misshaped = sorted(
         key for key in expected.keys() & tensors.keys() if expected[key].shape != tensors[key].shape
     )
-    for keys, what in ((missing, "lacks"), (unknown, "has, unknown to the model,"), (misshaped, "has in another shape")):
+    for keys, what in (
+        (missing, "lacks"),
+        (unknown, "has, unknown to the model,"),
+        (misshaped, "has in another shape"),
+    ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise CheckpointError(
                 f"{path.name} does not fit this model: it {what} {', '.join(keys[:3])}{more}.",
                 "Choose the architecture the checkpoint was made with.",
             )
-    not_finite = sorted(key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all())
+    not_finite = sorted(
+        key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()
+    )
     if not_finite:
         raise CheckpointError(f"{path.name} holds NaN or infinity in {', '.join(not_finite[:3])}.")
     model.load_state_dict({key: tensors[key] for key in expected if key in tensors}, strict=False)

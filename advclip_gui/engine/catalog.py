@@ -54,7 +54,7 @@ CATALOG: tuple[BackboneEntry, ...] = (
     ),
     BackboneEntry(
         "ViT-B-16", "openai", "ViT-B/16 - OpenAI", "ViT-B-16-quickgelu", 224, 149_620_737, 599,
-        "timm/vit_base_patch16_clip_224.openai", "The paper's second backbone; 16 px patches, 4 x the tokens.",
+        "timm/vit_base_patch16_clip_224.openai", "The paper's second backbone; 16 px patches.",
     ),
     BackboneEntry(
         "ViT-B-32", "laion2b_s34b_b79k", "ViT-B/32 - LAION-2B", "ViT-B-32", 224, 151_277_313, 605,
@@ -113,7 +113,9 @@ def availability(settings: BackboneSettings) -> Availability:
     if cached is not None:
         return Availability(True, str(cached), "Already on this machine.")
     return Availability(
-        False, None, f"{chosen.title} is not on this machine; about {chosen.download_mb} MB to fetch. {WAYS_OUT}"
+        False,
+        None,
+        f"{chosen.title} is not on this machine; about {chosen.download_mb} MB to fetch. {WAYS_OUT}",
     )
 
 

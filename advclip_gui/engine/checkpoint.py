@@ -79,7 +79,7 @@ def load_state(path: Path) -> TrainingState:
     try:
         with safe_open(path, framework="pt") as stored:
             meta = stored.metadata() or {}
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a mapping)
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}
         if meta.get("format") != _FORMAT:
             raise CheckpointError(f"{path} was written by another version of this program.")
         return TrainingState(

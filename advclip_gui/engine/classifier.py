@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,8 @@ from torch.nn import functional as F
 from advclip_gui.engine.prompts import fill
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from advclip_gui.engine.backbones import Backbone
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from advclip_gui.engine.events import Event, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PAUSE_POLL_S = 0.02
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from advclip_gui.settings import BackboneSettings
+if TYPE_CHECKING:
+    from advclip_gui.settings import BackboneSettings
 
 
 @dataclass(frozen=True, slots=True)

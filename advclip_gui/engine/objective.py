@@ -25,7 +25,9 @@ class Terms:
 
 def divergence(adversarial: Tensor, clean: Tensor) -> Tensor:
     """KL(clean || adversarial), batch mean, of logits (N, C) (TRADES, arXiv 1901.08573)."""
-    return F.kl_div(adversarial.log_softmax(-1), clean.log_softmax(-1), log_target=True, reduction="batchmean")
+    return F.kl_div(
+        adversarial.log_softmax(-1), clean.log_softmax(-1), log_target=True, reduction="batchmean"
+    )
 
 
 def update_terms(
@@ -53,7 +55,7 @@ def update_terms(
         return Terms(loss, unknown, loss.detach())
     needs_clean, needs_adversarial = share > 0 or beta > 0, share < 1 or beta > 0
     wanted = [*([clean] if needs_clean else []), *([adversarial] if needs_adversarial else [])]
-    logits = list(classifier.logits(torch.cat(wanted), text_features).split(len(labels)))
+    logits = list(torch.split(classifier.logits(torch.cat(wanted), text_features), len(labels)))
     clean_logits = logits.pop(0) if needs_clean else None
     adversarial_logits = logits.pop(0) if needs_adversarial else None
     loss = torch.zeros((), device=clean.device)

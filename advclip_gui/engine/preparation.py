@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from advclip_gui.engine.backbones import Backbone, load_backbone
 from advclip_gui.engine.datasets.folder import scan
@@ -16,8 +13,10 @@ from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.events import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -100,7 +99,9 @@ def prepare(
     data = settings.data
     scanned = scan(data.folder, control=control)
     if split is None:
-        split = sample_split(scanned, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip)
+        split = sample_split(
+            scanned, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip
+        )
         for note in split.notes:
             control.report(Log(message=note))
     names = prompt_names(scanned, data, split.class_folders)
@@ -110,9 +111,10 @@ def prepare(
     if not watched:
         watched, name = split.train, "train"
         control.report(
-            Log(message="No validation or test images are left; the curves show training images.", level="warning")
+            Log(
+                message="No validation or test images are left; the curves show training images.",
+                level="warning",
+            )
         )
     monitor = load_set(scanned.root, watched[: settings.monitor.images], backbone, control)
     return Prepared(scanned, split, names, backbone, train, monitor, name)
-
-

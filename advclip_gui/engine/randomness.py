@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Stream = Literal["batches", "augmentation", "adversary", "dropout"]
 _STREAMS: tuple[Stream, ...] = ("batches", "augmentation", "adversary", "dropout")

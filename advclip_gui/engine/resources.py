@@ -18,7 +18,9 @@ def resource_path(*parts: str) -> Path:
         candidate = place.joinpath(*parts)
         if candidate.exists():
             return candidate
-    raise FileNotFoundError(f"{'/'.join(parts)} is missing from this installation; install the program again.")
+    raise FileNotFoundError(
+        f"{'/'.join(parts)} is missing from this installation; install the program again."
+    )
 
 
 def demo_folder() -> Path:

@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,8 @@ RunState = Literal["running", "finished", "stopped", "cancelled", "failed", "int
 EVENT_NAMES = {"StepDone": "step", "EvalDone": "eval"}
 """Which events `metrics.jsonl` keeps, and what it calls them."""
 _PACKAGES = (
-    "torch", "torchvision", "open_clip_torch", "peft", "transformers", "numpy", "pillow", "pydantic", "PySide6_Essentials",
+    "torch", "torchvision", "open_clip_torch", "peft", "transformers", "numpy", "pillow", "pydantic",
+    "PySide6_Essentials",
 )  # fmt: skip
 
 
@@ -260,6 +261,6 @@ def _alive(pid: object, process_started: object) -> bool:
     if not isinstance(pid, int) or not isinstance(process_started, int | float):
         return False
     try:
-        return abs(psutil.Process(pid).create_time() - process_started) < 1
+        return bool(abs(psutil.Process(pid).create_time() - process_started) < 1)
     except (psutil.Error, ValueError):
         return False

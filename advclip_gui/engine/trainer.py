@@ -69,9 +69,7 @@ class Trainer:
         with torch.no_grad():
             features = encode_tokens(model, self.tokens, len(prepared.class_names))
         self.classifier = ClipClassifier(self.backbone, prepared.class_names, features)
-        adapters.adapt(
-            self.backbone, adapters.placement(model, settings.lora), seed=settings.training.seed
-        )
+        adapters.adapt(self.backbone, adapters.placement(model, settings.lora), seed=settings.training.seed)
         self.text_adapted = adapters.adapts_text(model)
         self.parameters = adapters.trainable_parameters(model)
         self.optimizer = torch.optim.AdamW(
@@ -112,7 +110,8 @@ class Trainer:
         clean = augment(
             self._pixels(chosen), training.augmentation, generator_at(training.seed, "augmentation", position)
         )
-        adversarial, scalars = clean, {}
+        adversarial = clean
+        scalars: dict[str, Tensor] = {}
         if self.adversary.active:
             with self.evaluation_mode() as classifier, self.autocast():
                 adversarial = self.adversary.perturb(
@@ -172,7 +171,11 @@ class Trainer:
                     "Lower the learning rate, or use float32.",
                 )
         self.step += 1
-        return {"update_adversarial": terms.adversarial, "update_clean": terms.clean, "gradient": norm.detach()}
+        return {
+            "update_adversarial": terms.adversarial,
+            "update_clean": terms.clean,
+            "gradient": norm.detach(),
+        }
 
     def state(self) -> TrainingState:
         """Everything that resuming needs."""
@@ -188,7 +191,8 @@ class Trainer:
         """Take up a saved state. Raises `CheckpointError` where it does not fit."""
         if state.settings != self.settings.to_toml():
             raise CheckpointError(
-                f"The checkpoint in {source} was made with other settings.", "Resume with the run's own settings."
+                f"The checkpoint in {source} was made with other settings.",
+                "Resume with the run's own settings.",
             )
         adapters.load_adapter_state(self.backbone.model, state.adapter, source=source)
         restore_optimizer(self.optimizer, state.optimizer)

@@ -91,7 +91,7 @@ def train(
         half = max(1, settings.training.batch_size // 2)
         failure = DeviceError(
             "The device ran out of memory.",
-            f"Lower the batch size from {settings.training.batch_size} to {half}, or choose a smaller backbone.",
+            f"Lower the batch size from {settings.training.batch_size} to {half}, or take a smaller backbone.",
         )
         folder.set_state("failed", str(failure))
         raise failure from error
