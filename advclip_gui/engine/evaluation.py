@@ -1,7 +1,330 @@
-"""Worst-case robust accuracy."""
+"""Worst-case robust accuracy over attacks and epsilons, audited and with all it needs to be trusted."""
 
 from __future__ import annotations
 
-from advclip_gui.engine.quick_accuracy import QuickAccuracy, quick_accuracy
+import hashlib
+import platform
+import time
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["QuickAccuracy", "quick_accuracy"]
+import numpy as np
+import torch
+
+from advclip_gui import __version__
+from advclip_gui.engine.attacks.catalog import INFOS, AttackOptions, Norm, attack_info
+from advclip_gui.engine.attacks.protocol import attack_mode
+from advclip_gui.engine.classifier import to_pixels
+from advclip_gui.engine.errors import DataError, DeviceError, SettingsError
+from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
+from advclip_gui.engine.pixels import device_of
+from advclip_gui.engine.probe_types import length_text
+from advclip_gui.engine.quick_accuracy import QuickAccuracy, quick_accuracy
+from advclip_gui.engine.reliability import attack_findings, chance_finding, checked_places, output_findings
+from advclip_gui.engine.statistics import wilson
+from advclip_gui.engine.worst_case import WorstCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from advclip_gui.engine.control import Control
+
+__all__ = ["TIERS", "Evaluation", "QuickAccuracy", "evaluate", "quick_accuracy"]
+
+TIERS: Final[dict[str, tuple[str, ...]]] = {"quick": ("fgsm", "pgd")}
+"""What is run under each name; every tier gives an upper bound, a stronger attack may find more."""
+
+
+def evaluate(
+    classifier: nn.Module,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    epsilons: Sequence[float],
+    attack: str = "quick",
+    norm: Norm = "Linf",
+    steps: int = 10,
+    restarts: int = 1,
+    batch_size: int | None = None,
+    seed: int = 0,
+    control: Control,
+    model_name: str = "",
+    provenance: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Evaluate a classifier on clean and attacked images.
+
+    What is wrong without an attack counts as not robust and is not attacked; what one attack
+    fooled no other one attacks again; what is fooled at a small epsilon is so at a larger one. A
+    fooled image whose adversarial example does not survive rounding to 8 bits is attacked further,
+    for the figure after 8 bits.
+
+    Args:
+        classifier: pixels (N, 3, H, W) in [0, 1] -> logits (N, C), with or without `class_names`.
+        images: (N, H, W, 3), prepared as the model sees them.
+        labels: (N,) in [0, C).
+        epsilons: in pixel units, in any order.
+        attack: a tier, or the name of one attack.
+        norm: "Linf" or "L2".
+        steps: of the iterative attacks.
+        restarts: of the attacks with a random start.
+        batch_size: images at a time; None suits the image size and device.
+        seed: of all random starts.
+        control: receives progress, and is asked for cancellation in every attack step.
+        model_name: goes into the result.
+        provenance: more to go into the result's provenance, e.g. hashes of backbone and split.
+
+    Raises:
+        DataError: there are no images.
+        SettingsError: an epsilon or another value is out of range, or labels and classes do not fit.
+        DeviceError: the device has too little memory for this batch size.
+        Cancelled: the control was cancelled.
+    """
+    began = time.perf_counter()
+    _check_data(images, labels)
+    device = device_of(classifier)
+    names = attack_names(attack)
+    levels = _levels(epsilons)
+    prepared = {
+        level: AttackOptions(eps=level, norm=norm, steps=steps, restarts=restarts, early_stop=True)
+        for level in levels
+    }
+    size = _batch_size(batch_size, images, device)
+    tally = _Progress(control, len(images), len(levels), {name: _cost(name, steps) for name in names})
+    try:
+        with attack_mode(classifier):
+            worst = WorstCase(
+                classifier, images, labels, device=device, batch_size=size, seed=seed, control=control
+            )
+            worst.clean_pass(tally.tell)
+            class_names = _class_names(classifier, worst.classes, labels)
+            results = []
+            for level in levels:
+                results.append(_one_epsilon(worst, names, prepared[level], tally))
+            findings = _findings(worst, images, labels, levels, norm, steps, seed, device, control)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"There is not enough memory on {device} to attack {size} images at a time.",
+            "Choose a smaller batch size.",
+        ) from error
+
+    n, clean_hits = len(images), int(worst.right.sum())
+    titles = [_title(name, steps) for name in names]
+    return Evaluation(
+        model=model_name,
+        attack=attack,
+        label=f"{' + '.join(titles)}, an upper bound",
+        norm=norm,
+        n=n,
+        class_names=class_names,
+        clean_hits=clean_hits,
+        clean_accuracy=clean_hits / n,
+        clean_interval=wilson(clean_hits, n),
+        epsilons=tuple(results),
+        per_class=tuple(_one_class(worst, results, k, name) for k, name in enumerate(class_names)),
+        confusion_clean=worst.confusion(worst.clean_predicted),
+        clean_predictions=tuple(worst.clean_predicted.tolist()),
+        smallest_epsilon=tuple(None if np.isnan(value) else value for value in worst.smallest.tolist()),
+        flipped_to=tuple(
+            None if np.isnan(value) else int(predicted)
+            for value, predicted in zip(worst.smallest.tolist(), worst.predicted.tolist(), strict=True)
+        ),
+        findings=tuple(findings),
+        audit=worst.audit(),
+        provenance={
+            "model": model_name,
+            "attack": attack,
+            "attacks": [_attack_provenance(name, steps, restarts) for name in names],
+            "norm": norm,
+            "epsilons": [{"text": f"{level * 255:.10g}/255", "value": level} for level in levels],
+            "steps": steps,
+            "restarts": restarts,
+            "seed": seed,
+            "batch_size": size,
+            "dtype": worst.dtype,
+            "device": str(device),
+            "device_name": torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else platform.machine(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "program": __version__,
+            "images_sha256": _digest(images, labels),
+            **(provenance or {}),
+        },
+        seconds=time.perf_counter() - began,
+    )
+
+
+def attack_names(attack: str) -> tuple[str, ...]:
+    """The attacks of a tier, or the one attack of this name.
+
+    Raises:
+        SettingsError: there is neither.
+    """
+    if attack in TIERS:
+        return TIERS[attack]
+    if attack not in {info.name for info in INFOS}:
+        known = ", ".join([*TIERS, *(info.name for info in INFOS)])
+        raise SettingsError(f"There is no attack or tier '{attack}'.", f"Choose one of {known}.")
+    return (attack,)
+
+
+class _Progress:
+    """Turns work done, in forward and backward passes, into images out of all images."""
+
+    def __init__(self, control: Control, images: int, levels: int, costs: dict[str, int]) -> None:
+        self._control = control
+        self._images = images
+        self._per_image = 1 + levels * sum(costs.values())
+        self._costs = costs
+        self._done = 0.0
+        self._told = -1
+
+    def tell(self, images: int, attack: str | None = None, detail: str = "") -> None:
+        """`images` more went through the attack (None: the clean pass)."""
+        cost = 1 if attack is None else self._costs[attack]
+        self._done += images * cost / self._per_image
+        done = min(int(self._done + 1e-6), self._images)
+        self._control.progress("Evaluating", done, self._images, detail or "clean images")
+
+
+def _one_epsilon(
+    worst: WorstCase, names: Sequence[str], options: AttackOptions, tally: _Progress
+) -> EpsilonResult:
+    began = time.perf_counter()
+    n = len(worst.right)
+    waterfall = {}
+    for name in names:
+        title = _title(name, options.steps)
+        detail = f"{title} at {length_text(options.eps, options.norm)}"
+        worst.attack(name, options, _bound(tally, name, detail))
+        waterfall[title] = int(worst.holding.sum()) / n
+    hits, hits_8bit = int(worst.holding.sum()), int(worst.holding_8bit.sum())
+    return EpsilonResult(
+        epsilon=options.eps,
+        robust_hits=hits,
+        robust_accuracy=hits / n,
+        interval=wilson(hits, n),
+        robust_hits_after_8bit=hits_8bit,
+        robust_after_8bit=hits_8bit / n,
+        interval_after_8bit=wilson(hits_8bit, n),
+        waterfall=waterfall,
+        confusion=worst.confusion(worst.predicted),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _bound(tally: _Progress, name: str, detail: str) -> Callable[[int], None]:
+    def tell(images: int) -> None:
+        tally.tell(images, name, detail)
+
+    return tell
+
+
+def _findings(
+    worst: WorstCase,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    levels: Sequence[float],
+    norm: Norm,
+    steps: int,
+    seed: int,
+    device: torch.device,
+    control: Control,
+) -> list[Finding]:
+    n = len(images)
+    control.progress("Evaluating", n, n, "reliability checks")
+    places = checked_places(worst.right.nonzero()[0].tolist())
+    findings = output_findings(
+        worst.classifier, to_pixels(images[places or checked_places(range(n))], device), control
+    )
+    chance = chance_finding(wilson(int(worst.right.sum()), n)[0], worst.classes, n)
+    if chance is not None:
+        findings.append(chance)
+    truth = torch.as_tensor(labels[places], dtype=torch.int64, device=device)
+    return findings + attack_findings(
+        worst.classifier,
+        to_pixels(images[places], device),
+        truth,
+        epsilons=levels,
+        norm=norm,
+        steps=steps,
+        seed=seed,
+        control=control,
+    )
+
+
+def _one_class(worst: WorstCase, results: Sequence[EpsilonResult], number: int, name: str) -> ClassResult:
+    mine = worst.labels == number
+    return ClassResult(
+        name=name,
+        n=int(mine.sum()),
+        clean_hits=int((mine & worst.right).sum()),
+        robust_hits=tuple(result.confusion[number][number] for result in results),
+    )
+
+
+def _check_data(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images must be (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"labels must be ({len(images)},), not {labels.shape}")
+    if not len(images):
+        raise DataError("There are no images to evaluate.", "Choose a folder or a split that has some.")
+
+
+def _levels(epsilons: Sequence[float]) -> list[float]:
+    levels = sorted({float(epsilon) for epsilon in epsilons})
+    if not levels:
+        raise SettingsError("An evaluation needs at least one epsilon.", "For example 1/255,2/255,4/255.")
+    return levels
+
+
+def _batch_size(asked: int | None, images: NDArray[np.uint8], device: torch.device) -> int:
+    if asked is not None:
+        if asked < 1:
+            raise SettingsError(f"The batch size must be 1 or larger, not {asked}.")
+        return asked
+    # Activations grow with the area; on a CPU a batch beyond the caches gains nothing.
+    budget = 8_000_000 if device.type == "cuda" else 260_000
+    area = int(images.shape[1] * images.shape[2])
+    return max(8, min(512, budget // area))
+
+
+def _class_names(classifier: nn.Module, classes: int, labels: NDArray[np.int64]) -> tuple[str, ...]:
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise SettingsError(
+            f"The images have class {int(labels.max())}, but the model only knows {classes} classes.",
+            "Evaluate it on the classes it was built for.",
+        )
+    names = getattr(classifier, "class_names", None)
+    return tuple(names) if names else tuple(str(number) for number in range(classes))
+
+
+def _title(name: str, steps: int) -> str:
+    info = attack_info(name)
+    return f"{info.title}-{steps}" if "steps" in info.options else info.title
+
+
+def _cost(name: str, steps: int) -> int:
+    return 2 * steps + 1 if "steps" in attack_info(name).options else 3
+
+
+def _attack_provenance(name: str, steps: int, restarts: int) -> dict[str, Any]:
+    listens = attack_info(name).options
+    return {
+        "name": name,
+        "title": _title(name, steps),
+        "steps": steps if "steps" in listens else 1,
+        "step_size": "2.5 epsilon / steps" if "step_size" in listens else "epsilon",
+        "random_start": "random_start" in listens,
+        "restarts": restarts if "restarts" in listens else 1,
+    }
+
+
+def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(images).tobytes())
+    digest.update(np.ascontiguousarray(labels, dtype=np.int64).tobytes())
+    return digest.hexdigest()

@@ -262,7 +262,7 @@ class _Bisection:
             if self.high >= self.limit:
                 return self._answer(self.limit, self.limit)
             self.high = min(2 * self.high, self.limit)
-            self._tell(0)
+            self._tell(None)
         while self.high - self.low > self.tolerance:
             middle = (self.low + self.high) / 2
             if self._fooled_at(middle):
@@ -285,10 +285,10 @@ class _Bisection:
             return True
         return False
 
-    def _tell(self, left: int) -> None:
+    def _tell(self, left: int | None) -> None:
         norm = self.request.norm
         detail = f"{length_text(self.low, norm)} to {length_text(self.high, norm)}"
-        total = self.attacks + left if left else 0
+        total = 0 if left is None else self.attacks + left
         self.control.progress("Smallest epsilon", self.attacks, total, detail)
 
     def _answer(self, low: float, high: float) -> SmallestEpsilon:
