@@ -7,8 +7,10 @@ shown.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
+import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from advclip_gui.engine.errors import ImageError
+from advclip_gui.engine.image_modes import ALPHA_MODES, is_sixteen_bit, to_rgb, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +35,9 @@ MAX_PIXELS: Final = 178_956_970
 """Pictures with more pixels are refused before they are decoded (they would need over 0.5 GB)."""
 
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
-_SIXTEEN_BIT_MODES: Final = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-_DEEP_MODES: Final = _SIXTEEN_BIT_MODES | {"I", "F"}
-_ALPHA_MODES: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _ORIENTATION_TAG: Final = 0x0112
-_EXTREME_ASPECT: Final = 16
+_PILLOW_MODULES: Final = r"PIL\."
+_EXTREME_ASPECT: Final = 64
 
 _DECODER_ERRORS: Final = (
     SyntaxError,
@@ -98,7 +99,7 @@ def open_image(path: Path | str) -> Image:
         image.load()
         # Pillow turns TIFF upright by itself while loading.
         orientation = 1 if image.format == "TIFF" else _orientation(image)
-        return _upright(_to_rgb(image), orientation)
+        return upright(to_rgb(image), orientation)
 
 
 def open_thumbnail(path: Path | str, size: int) -> Image:
@@ -112,9 +113,9 @@ def open_thumbnail(path: Path | str, size: int) -> Image:
         image.draft("RGB", (size, size))
         image.load()
         orientation = 1 if image.format == "TIFF" else _orientation(image)
-        picture = _to_rgb(image)
+        picture = to_rgb(image)
     picture.thumbnail((size, size))
-    return _upright(picture, orientation)
+    return upright(picture, orientation)
 
 
 def inspect_image(path: Path | str, *, full: bool) -> ImageFacts:
@@ -139,8 +140,8 @@ def inspect_image(path: Path | str, *, full: bool) -> ImageFacts:
             height=height,
             mode=image.mode,
             frames=("pages" if image.format == "TIFF" else "animation") if moving else "one",
-            sixteen_bit=_is_sixteen_bit(image),
-            transparent=image.mode in _ALPHA_MODES or "transparency" in image.info,
+            sixteen_bit=is_sixteen_bit(image),
+            transparent=image.mode in ALPHA_MODES or "transparency" in image.info,
         )
         if full or not _ends_properly(path, image.format or ""):
             image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
@@ -229,6 +230,7 @@ def _opened(path: Path) -> Iterator[Image]:
     )
     from PIL import Image as PillowImage
 
+    _silence_pillow()
     # Pillow warns from half its limit on; here there is one limit, and beyond it an error.
     PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS
     bombs = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning, MemoryError)
@@ -257,6 +259,16 @@ def _opened(path: Path) -> Iterator[Image]:
         raise _bad_file(path, error) from error
     except _DECODER_ERRORS as error:
         raise _damaged(path, error) from error
+
+
+def _silence_pillow() -> None:
+    """Keep Pillow from printing a warning for each damaged EXIF block: the picture is read all the same.
+
+    The rule stays for the life of the process: `warnings.catch_warnings` would not be safe in threads.
+    """
+    rule = ("ignore", None, UserWarning, re.compile(_PILLOW_MODULES), 0)
+    if rule not in warnings.filters:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW_MODULES)
 
 
 def _bad_file(path: Path, error: OSError) -> BadImageError:
@@ -318,62 +330,3 @@ def _orientation(image: Image) -> int:
     except (OSError, *_DECODER_ERRORS):
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _upright(image: Image, orientation: int) -> Image:
-    from PIL.Image import Transpose
-
-    transpose = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }.get(orientation)
-    return image if transpose is None else image.transpose(transpose)
-
-
-def _is_sixteen_bit(image: Image) -> bool:
-    if image.mode in _SIXTEEN_BIT_MODES or image.mode == "I":
-        return True
-    # Pillow gives 16-bit RGB as 8-bit; the raw mode of the file still tells.
-    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-
-
-def _to_rgb(image: Image) -> Image:
-    """Convert a decoded picture of any mode to a new one in RGB."""
-    from PIL import Image as PillowImage
-
-    if image.mode in _DEEP_MODES:
-        return _deep_to_rgb(image)
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        see_through = image.convert("LA") if image.mode == "La" else image
-        white = PillowImage.new("RGBA", image.size, "white")
-        return PillowImage.alpha_composite(white, see_through.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _deep_to_rgb(image: Image) -> Image:
-    """Scale more than 8 bits to 8: 16 bits by 1/257, so that 65535 becomes 255.
-
-    Values beyond 16 bits and floats outside [0, 255] have no agreed white; they are stretched.
-    """
-    import numpy as np
-    from PIL import Image as PillowImage
-
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode == "F":
-        white = 1.0 if high <= 1.0 else 255.0
-    else:
-        white = 65535.0
-    black = 0.0
-    if low < 0.0 or high > white:
-        black, white = low, high
-    grey = np.rint((values - black) * (255.0 / (white - black))).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return PillowImage.fromarray(grey).convert("RGB")

@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
 
+__all__ = [
+    "ClassInfo",
+    "DatasetScan",
+    "Decode",
+    "ImageRecord",
+    "Problem",
+    "ProblemKind",
+    "bad_image_sentence",
+    "resolve_folder",
+    "scan",
+]
+
 Decode = Literal["auto", "header", "full", "none"]
 
 TINY_SIDE: Final = 16
