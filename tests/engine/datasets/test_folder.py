@@ -60,7 +60,7 @@ def test_class_folders_without_splits(pets: Path) -> None:
     assert found.class_folders == ("cat", "dog")
     assert found.counts == {"all": 7}
     assert [info.counts for info in found.classes] == [{"all": 3}, {"all": 4}]
-    assert not (found.has_train or found.has_val or found.has_test)
+    assert not any((found.has_train, found.has_val, found.has_test))
     assert found.problems == ()
     record = found.records[0]
     assert (record.path, record.class_name, record.split) == ("cat/000.jpg", "cat", "all")
@@ -393,7 +393,7 @@ def test_folder_without_images(tmp_path: Path) -> None:
 def test_images_without_class_folders(tmp_path: Path) -> None:
     for index in range(3):
         bad_images.good_jpeg(tmp_path / f"{index}.jpg", seed=index)
-    with pytest.raises(DataError, match="The 3 images in .* lie beside each other") as caught:
+    with pytest.raises(DataError, match=r"The 3 images in .* lie beside each other") as caught:
         look(tmp_path)
     assert "sub-folder" in caught.value.hint
 
