@@ -1,0 +1,361 @@
+"""The Recipe page: backbone, LoRA, adversary, training and evaluation, and the button that starts."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from advclip_gui.engine.datasets.folder import resolve_folder
+from advclip_gui.engine.datasets.sampling import short_classes
+from advclip_gui.engine.errors import UserError
+from advclip_gui.gui import theme
+from advclip_gui.gui.command_text import train_command
+from advclip_gui.gui.preset_store import write_settings
+from advclip_gui.gui.widgets.backbone_card import BackboneCard
+from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, PrimaryButton, TextLabel
+from advclip_gui.gui.widgets.facts_card import FactsCard
+from advclip_gui.gui.widgets.preset_row import PresetRow, with_preset
+from advclip_gui.gui.widgets.recipe_forms import RecipeForms
+from advclip_gui.settings import RunSettings
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.gui.bridge import Backend
+    from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.gui.job_handle import JobHandle
+    from advclip_gui.gui.workspace import Workspace
+    from advclip_gui.settings import DataSettings
+
+_SUBTITLE = (
+    "How the adapter is trained. Every value has a help line; what is wrong is marked where it stands."
+)
+_SIDE_WIDTH = 288
+_TOML = "Settings (*.toml)"
+
+
+class RecipePage(QWidget):
+    """Edits the workspace's settings and starts the training."""
+
+    def __init__(
+        self, workspace: Workspace, backend: Backend, io: IoPool, parent: QWidget | None = None
+    ) -> None:
+        """Build the page and show the workspace's settings."""
+        super().__init__(parent)
+        self.setObjectName("recipePage")
+        self.setProperty("role", "page")
+        self._workspace = workspace
+        self._backend = backend
+        self._io = io
+        self._toml: Path | None = None
+        self._short_key: object = None
+        self._short: dict[str, int] = {}
+        self._short_job: JobHandle | None = None
+        look = theme.current()
+        self.header = PageHeader("Recipe", _SUBTITLE)
+        for button in self._make_file_buttons():
+            self.header.actions.addWidget(button)
+        self.banner = Banner()
+        self.banner.setObjectName("recipeBanner")
+        self.banner.hide()
+        self.presets = PresetRow()
+        self.backbone = BackboneCard(io)
+        self.forms = RecipeForms()
+        self.facts = FactsCard(backend)
+        body = QHBoxLayout()
+        body.setSpacing(look.m)
+        body.addWidget(self._make_scroll(), 1)
+        body.addWidget(self._make_side())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(look.xl, look.l, look.xl, look.l)
+        column.setSpacing(look.m)
+        column.addWidget(self.header)
+        column.addWidget(self.banner)
+        column.addLayout(body, 1)
+        self._connect()
+        self._show(workspace.settings)
+
+    # --- construction -------------------------------------------------------------------------
+
+    def _make_file_buttons(self) -> tuple[Button, ...]:
+        self.import_button = Button(
+            "Import…", "tray-arrow-up", name="importToml", tip="Read a recipe from a TOML file."
+        )
+        self.export_button = Button(
+            "Export…", "tray-arrow-down", name="exportToml", tip="Save this recipe as a TOML file."
+        )
+        self.copy_button = Button(
+            "Copy as command",
+            "console-line",
+            name="copyCommand",
+            tip="Copy the command that trains with the same settings without a window.",
+        )
+        return self.import_button, self.export_button, self.copy_button
+
+    def _make_scroll(self) -> QScrollArea:
+        look = theme.current()
+        preset_card = Card("Presets")
+        preset_card.body.addWidget(self.presets)
+        inside = QWidget()
+        inside.setProperty("role", "page")
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, look.s, 0)
+        column.setSpacing(look.m)
+        column.addWidget(preset_card)
+        column.addWidget(self.backbone)
+        column.addWidget(self.forms)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setObjectName("recipeScroll")
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        return scroll
+
+    def _make_side(self) -> QWidget:
+        look = theme.current()
+        self.start_button = PrimaryButton(
+            "Start training", "play", name="startTraining", tip="Train with a copy of these settings."
+        )
+        self.start_button.setMinimumHeight(look.control_height + look.s)
+        self.reason = TextLabel("", "caption", wrap=True)
+        self.reason.setObjectName("startReason")
+        self.data_button = Button(
+            "Go to Data", "arrow-left", "link", name="goToData", tip="Open images first."
+        )
+        start = Card(None)
+        start.body.addWidget(self.start_button)
+        start.body.addWidget(self.reason)
+        start.body.addWidget(self.data_button, 0, Qt.AlignmentFlag.AlignLeft)
+        side = QWidget()
+        side.setFixedWidth(_SIDE_WIDTH)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(look.m)
+        column.addWidget(self.facts)
+        column.addWidget(start)
+        column.addStretch(1)
+        return side
+
+    def _connect(self) -> None:
+        workspace = self._workspace
+        workspace.settings_changed.connect(self._show)
+        workspace.scan_changed.connect(self._on_data_changed)
+        workspace.scanning_changed.connect(self._update_start)
+        workspace.training_changed.connect(self._update_start)
+        self._backend.engine_ready.connect(self._update_start)
+        self._backend.engine_failed.connect(self._update_start)
+        self.presets.chosen.connect(self._on_preset)
+        self.presets.notify.connect(self._notify)
+        self.backbone.changed.connect(self._on_backbone_changed)
+        self.backbone.availability_changed.connect(self._update_start)
+        self.forms.changed.connect(self._on_forms_changed)
+        self.import_button.clicked.connect(self._ask_import)
+        self.export_button.clicked.connect(self._ask_export)
+        self.copy_button.clicked.connect(self.copy_command)
+        self.start_button.clicked.connect(self._start)
+        self.data_button.clicked.connect(self._go_to_data)
+
+    # --- settings -----------------------------------------------------------------------------
+
+    def settings(self) -> RunSettings | None:
+        """The recipe as it stands on the page, None while something in it is wrong."""
+        recipe, backbone = self.forms.settings(), self.backbone.settings()
+        if recipe is None or backbone is None:
+            return None
+        return recipe.model_copy(update={"backbone": backbone, "data": self._workspace.data})
+
+    def _show(self, settings: RunSettings) -> None:
+        # While a field is wrong the page is ahead of the workspace; it must not be overwritten
+        # because, say, the number of shots has changed on the Data page.
+        shown = self.settings()
+        if shown is not None or not self._same_recipe(settings):
+            self.forms.set_settings(settings)
+            self.backbone.set_settings(settings.backbone)
+        self._recipe = settings.model_copy(update={"data": RunSettings().data})
+        self._refresh()
+
+    def _same_recipe(self, settings: RunSettings) -> bool:
+        """Whether only the data differ from what was shown last."""
+        last = getattr(self, "_recipe", None)
+        return last == settings.model_copy(update={"data": RunSettings().data})
+
+    def _on_preset(self, preset: RunSettings) -> None:
+        settings = with_preset(self._workspace.settings, preset)
+        self.forms.set_settings(settings)
+        self.backbone.set_settings(settings.backbone)
+        self._workspace.set_settings(settings)
+        self._refresh()
+
+    def _on_forms_changed(self) -> None:
+        self._publish()
+
+    def _on_backbone_changed(self) -> None:
+        self._publish()
+
+    def _publish(self) -> None:
+        settings = self.settings()
+        if settings is not None:
+            self._workspace.set_settings(settings)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        settings = self.settings()
+        self.presets.show_settings(settings)
+        self.facts.set_settings(settings, len(self._workspace.class_names()) or 10)
+        self.export_button.setEnabled(settings is not None)
+        self.copy_button.setEnabled(settings is not None)
+        self._check_shots()
+        self._update_start()
+
+    # --- start --------------------------------------------------------------------------------
+
+    def missing(self) -> str:
+        """Why training cannot start, "" where it can."""
+        workspace = self._workspace
+        problems = self.forms.problems()
+        if problems:
+            return problems[0]
+        if self.backbone.settings() is None:
+            return self.backbone.problem()
+        if workspace.scanning is not None:
+            return "The image folder is being scanned."
+        if workspace.scan is None:
+            return "Open an image folder, or the demo, first."
+        if resolve_folder(workspace.data.folder) != workspace.scan.root:
+            return f"The images of this recipe, {workspace.data.folder}, are not open."
+        if self._short:
+            folder, count = next(iter(self._short.items()))
+            others = f" and {len(self._short) - 1} more classes" if len(self._short) > 1 else ""
+            return (
+                f"'{folder}' ({count} images){others} cannot give {workspace.data.shots} shots; "
+                "lower the shots on the Data page."
+            )
+        if self.backbone.problem():
+            return self.backbone.problem()
+        if self._backend.engine_error is not None:
+            return self._backend.engine_error.sentence
+        if workspace.is_training:
+            return "A run is in training; this recipe can start when it has ended."
+        return ""
+
+    def _update_start(self) -> None:
+        missing = self.missing()
+        self.start_button.setEnabled(not missing)
+        wrong = bool(self.forms.problems())
+        waiting = "" if self._backend.ready else "The run begins as soon as the engine is loaded."
+        ready = waiting or "Runs in the background with a copy of these settings."
+        self.reason.setText(missing or ready)
+        self.reason.set_role("bad" if wrong else "caption")
+        self.data_button.setVisible(not wrong and self._needs_data())
+
+    def _needs_data(self) -> bool:
+        scan = self._workspace.scan
+        return self._workspace.scanning is None and (
+            scan is None or bool(self._short) or resolve_folder(self._workspace.data.folder) != scan.root
+        )
+
+    def _check_shots(self) -> None:
+        """Find the classes with too few images, off the main thread."""
+        scan, data = self._workspace.scan, self._workspace.data
+        key = (id(scan), data.shots, data.skip)
+        if key == self._short_key:
+            return
+        self._short_key = key
+        self._short = {}
+        if scan is not None:
+            self._short_job = self._io.submit(partial(_find_short, scan, data), "Counting images")
+            self._short_job.finished.connect(self._on_short)
+
+    def _on_short(self, short: dict[str, int]) -> None:
+        if self.sender() is self._short_job:
+            self._short = short
+            self._update_start()
+
+    def _on_data_changed(self) -> None:
+        self._short_key = None
+        self._refresh()
+
+    def _start(self) -> None:
+        settings = self.settings()
+        if settings is None or self.missing():
+            self._update_start()
+            return
+        if self._workspace.start_training(settings) is not None:
+            self._workspace.navigate.emit("train")
+
+    def _go_to_data(self) -> None:
+        self._workspace.navigate.emit("data")
+
+    # --- files --------------------------------------------------------------------------------
+
+    def import_toml(self, path: Path) -> bool:
+        """Read a recipe, its images included; True if that worked."""
+        try:
+            settings = RunSettings.from_file(path)
+        except UserError as error:
+            self.banner.show_message("error", str(error))
+            return False
+        self.banner.clear()
+        before = self._workspace.data.folder
+        self.forms.set_settings(settings)
+        self.backbone.set_settings(settings.backbone)
+        self._workspace.set_settings(settings)
+        self._toml = path
+        if settings.data.folder != before or self._workspace.scan is None:
+            self._workspace.open_folder(settings.data.folder, then="")
+        self._refresh()
+        self._notify("success", f"The recipe {path.name} was read.")
+        return True
+
+    def export_toml(self, path: Path) -> bool:
+        """Write the recipe; True if that worked."""
+        settings = self.settings()
+        if settings is None:
+            return False
+        try:
+            write_settings(path, settings)
+        except UserError as error:
+            self.banner.show_message("error", str(error))
+            return False
+        self.banner.clear()
+        self._toml = path
+        self._notify("success", f"The recipe was saved to {path}.")
+        return True
+
+    def copy_command(self) -> None:
+        """Put the command of this run on the clipboard; it starts from the TOML file last used, if any."""
+        settings = self.settings()
+        if settings is None:
+            return
+        toml = self._toml if self._toml is not None and self._toml.is_file() else None
+        try:
+            command = train_command(settings, toml)
+        except UserError:  # the file was changed since
+            command = train_command(settings)
+        QGuiApplication.clipboard().setText(command)
+        self._notify("success", "The command is on the clipboard.")
+
+    def _ask_import(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Import recipe", "", _TOML)
+        if name:
+            self.import_toml(Path(name))
+
+    def _ask_export(self) -> None:
+        stem = (self._workspace.settings.name or "recipe").replace("/", "-")
+        name, _ = QFileDialog.getSaveFileName(self, "Export recipe", f"{stem}.toml", _TOML)
+        if name:
+            self.export_toml(Path(name))
+
+    def _notify(self, level: str, message: str) -> None:
+        self._workspace.notify.emit(level, message, "")
+
+
+def _find_short(scan: DatasetScan, data: DataSettings, _control: Control) -> dict[str, int]:
+    return short_classes(scan, shots=data.shots, skip=data.skip)

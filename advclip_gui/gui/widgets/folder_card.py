@@ -1,0 +1,122 @@
+"""The head of the Data page: which folder is open, what it holds, and the scan under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.basics import Badge, Button, Card, IconButton, TextLabel
+from advclip_gui.gui.widgets.elided_label import ElidedLabel
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.engine.events import Progress
+
+SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test", "all": "without splits"}
+
+
+class FolderCard(Card):
+    """Folder, counts and buttons in one line; the progress of a scan beneath."""
+
+    open_clicked = Signal()
+    demo_clicked = Signal()
+    rescan_clicked = Signal()
+    cancel_clicked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Show nothing open."""
+        super().__init__(None, parent)
+        look = theme.current()
+        self.layout().setContentsMargins(look.l, look.m, look.m, look.m)
+        self._glyph = QLabel()
+        self.title = TextLabel("", "title")
+        self.title.setObjectName("folderTitle")
+        self.path = ElidedLabel("", "caption", mode=Qt.TextElideMode.ElideMiddle)
+        self.path.setObjectName("folderPath")
+        names = QVBoxLayout()
+        names.setSpacing(2)
+        names.addWidget(self.title)
+        names.addWidget(self.path)
+        self._badges = QHBoxLayout()
+        self._badges.setSpacing(look.xs + 2)
+        self.open_button = Button(
+            "Open folder…",
+            "folder-open-outline",
+            name="openFolder",
+            tip="Choose a folder with one sub-folder per class.",
+        )
+        self.demo_button = Button(
+            "Demo", "flask-outline", name="openDemo", tip="Open the bundled photos of ten everyday classes."
+        )
+        self.rescan_button = IconButton("refresh", "Look at the folder again", name="rescan")
+        row = QHBoxLayout()
+        row.setSpacing(look.m)
+        row.addWidget(self._glyph)
+        row.addLayout(names, 1)
+        row.addLayout(self._badges)
+        for button in (self.rescan_button, self.demo_button, self.open_button):
+            row.addWidget(button)
+        self.body.addLayout(row)
+
+        self.progress = QProgressBar()
+        self.progress.setObjectName("scanProgress")
+        self.progress.setTextVisible(False)
+        self.progress.setAccessibleName("Progress of the scan")
+        self.progress_text = TextLabel("", "caption")
+        self.progress_text.setMinimumWidth(12 * look.l)
+        self.cancel_button = Button("Cancel", None, "flat", name="cancelScan", tip="Stop the scan.")
+        self._progress_row = QWidget()
+        line = QHBoxLayout(self._progress_row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(look.m)
+        line.addWidget(self.progress, 1)
+        line.addWidget(self.progress_text)
+        line.addWidget(self.cancel_button)
+        self.body.addWidget(self._progress_row)
+        self._progress_row.hide()
+        self.open_button.clicked.connect(self.open_clicked)
+        self.demo_button.clicked.connect(self.demo_clicked)
+        self.rescan_button.clicked.connect(self.rescan_clicked)
+        self.cancel_button.clicked.connect(self.cancel_clicked)
+        theme.signals().changed.connect(self._paint)
+        self._paint()
+
+    def show_scan(self, scan: DatasetScan, *, demo: bool) -> None:
+        """Show what a folder holds."""
+        self.title.setText("Bundled demo" if demo else scan.root.name or str(scan.root))
+        self.path.setText("Photos that come with the program" if demo else str(scan.root))
+        while (item := self._badges.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        texts = [(f"{len(scan.classes):,} classes", "accent"), (f"{len(scan.records):,} images", "accent")]
+        if set(scan.counts) == {"all"}:
+            texts.append(("no split folders", ""))
+        else:
+            texts += [(f"{SPLIT_WORDS[split]} {count:,}", "") for split, count in scan.counts.items()]
+        for text, tone in texts:
+            badge = Badge(text, tone)
+            badge.setFixedHeight(theme.current().xl - theme.current().xs)
+            self._badges.addWidget(badge)
+
+    def show_progress(self, event: Progress) -> None:
+        """Show how far a scan has come."""
+        self.progress.setRange(0, event.total)
+        self.progress.setValue(event.done)
+        count = f"{event.done:,} of {event.total:,}" if event.total else f"{event.done:,}"
+        self.progress_text.setText(f"{event.task}: {count}" if event.done or event.total else event.task)
+
+    def set_scanning(self, scanning: bool) -> None:
+        """Show or hide the progress line."""
+        if scanning and self._progress_row.isHidden():
+            self.progress.setRange(0, 0)
+            self.progress_text.setText("Looking for images")
+        self._progress_row.setVisible(scanning)
+        self.rescan_button.setEnabled(not scanning)
+
+    def _paint(self) -> None:
+        size = theme.current().xl
+        self._glyph.setPixmap(theme.icon("folder-image", "accent").pixmap(size, size))

@@ -1,0 +1,248 @@
+"""The report of a scan: what was wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from advclip_gui.engine.datasets.report import report_json, report_text
+from advclip_gui.engine.errors import StorageError
+from advclip_gui.engine.files import write_text_atomic
+from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.basics import Button, IconButton, Muted, TextLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from advclip_gui.engine.datasets.records import DatasetScan, Problem
+
+Index = QModelIndex | QPersistentModelIndex
+
+ICONS = {
+    "error": ("alert-circle-outline", "bad"),
+    "warning": ("alert-outline", "warning"),
+    "note": ("information-outline", "info"),
+}
+_RANK = {"error": 0, "warning": 1, "note": 2}
+
+
+class ProblemModel(QAbstractTableModel):
+    """One row per problem, the worst first."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__(parent)
+        self._problems: Sequence[Problem] = ()
+        self._skipped: Collection[str] = frozenset()
+
+    def set_problems(self, problems: Sequence[Problem]) -> None:
+        """Show other problems."""
+        self.beginResetModel()
+        self._problems = sorted(problems, key=lambda problem: (_RANK[problem.severity], problem.path))
+        self.endResetModel()
+
+    def set_skipped(self, paths: Collection[str]) -> None:
+        """Mark files that are left out of the data."""
+        self._skipped = frozenset(paths)
+        if self._problems:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._problems) - 1, 2))
+
+    def problem(self, row: int) -> Problem:
+        """The problem of a row."""
+        return self._problems[row]
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
+        """Number of problems."""
+        return 0 if parent.isValid() else len(self._problems)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
+        """Severity, path, sentence."""
+        return 0 if parent.isValid() else 3
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> object:
+        """Column titles."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return ("", "File", "What was found")[section]
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """What a cell shows."""
+        problem = self._problems[index.row()]
+        left_out = problem.path in self._skipped
+        if role == Qt.ItemDataRole.DisplayRole and index.column() > 0:
+            return problem.path if index.column() == 1 else problem.message
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
+            return (
+                theme.icon("eye-off-outline", "text_muted")
+                if left_out
+                else theme.icon(*ICONS[problem.severity])
+            )
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{problem.severity.capitalize()}: {problem.path}\n{problem.message}" + (
+                "\nLeft out of the data." if left_out else ""
+            )
+        if role == Qt.ItemDataRole.ForegroundRole and left_out:
+            return theme.current().qcolor("text_disabled")
+        if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == 0:
+            return problem.severity
+        return None
+
+
+class ProblemPanel(QWidget):
+    """Lists the problems; leaves files out, copies and exports the report."""
+
+    skip_requested = Signal(list, bool)
+    """Relative paths, and whether to leave them out (True) or use them again."""
+    notify = Signal(str, str)
+    """Level and sentence."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Make an empty panel."""
+        super().__init__(parent)
+        look = theme.current()
+        self._scan: DatasetScan | None = None
+        self._files: frozenset[str] = frozenset()
+        self._skipped: frozenset[str] = frozenset()
+        self._model = ProblemModel(self)
+        self.table = QTableView()
+        self.table.setObjectName("problemTable")
+        self.table.setAccessibleName("Problems of the scan")
+        self.table.setModel(self._model)
+        self.table.setShowGrid(False)
+        self.table.setWordWrap(False)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setTabKeyNavigation(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(look.control_height)
+        header = self.table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(0, look.xxl + look.xs)
+        header.resizeSection(1, 150)
+        header.setStretchLastSection(True)
+        self.summary = TextLabel("", "caption")
+        self.detail = Muted("")
+        self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.skip_button = Button(
+            "Skip selected",
+            "eye-off-outline",
+            name="skipProblems",
+            tip="Leave the selected files out of training and evaluation. Nothing on disk is changed.",
+        )
+        self.use_button = Button(
+            "Use again",
+            "eye-outline",
+            "flat",
+            name="useProblems",
+            tip="Take skipped files back into the data.",
+        )
+        copy = IconButton("content-copy", "Copy the whole report as text", name="copyReport")
+        export = IconButton("tray-arrow-down", "Save the report as text or JSON", name="exportReport")
+        buttons = QHBoxLayout()
+        buttons.setSpacing(look.s)
+        for button in (self.skip_button, self.use_button):
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        buttons.addWidget(copy)
+        buttons.addWidget(export)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, look.s, 0, 0)
+        column.setSpacing(look.s)
+        column.addWidget(self.summary)
+        column.addWidget(self.table, 1)
+        column.addWidget(self.detail)
+        column.addLayout(buttons)
+        self.skip_button.clicked.connect(self._skip)
+        self.use_button.clicked.connect(self._use)
+        copy.clicked.connect(self.copy_report)
+        export.clicked.connect(self._export)
+        self.table.selectionModel().selectionChanged.connect(self._update)
+        theme.signals().changed.connect(self.table.viewport().update)
+
+    def set_scan(self, scan: DatasetScan | None) -> None:
+        """Show the problems of a scan."""
+        self._scan = scan
+        self._files = frozenset(record.path for record in scan.records) if scan is not None else frozenset()
+        self._model.set_problems(scan.problems if scan is not None else ())
+        self._update()
+
+    def set_skipped(self, paths: Collection[str]) -> None:
+        """Mark files that are left out of the data."""
+        self._skipped = frozenset(paths)
+        self._model.set_skipped(paths)
+        self._update()
+
+    def selected(self) -> list[Problem]:
+        """The selected problems."""
+        return [self._model.problem(index.row()) for index in self.table.selectionModel().selectedRows()]
+
+    def copy_report(self) -> None:
+        """Put the whole report on the clipboard."""
+        if self._scan is not None:
+            QGuiApplication.clipboard().setText(report_text(self._scan))
+            self.notify.emit("success", "The report is on the clipboard.")
+
+    def save_report(self, path: Path) -> None:
+        """Write the report, as JSON where the name ends so, else as text."""
+        if self._scan is None:
+            return
+        as_json = path.suffix.lower() == ".json"
+        text = json.dumps(report_json(self._scan), indent=2, ensure_ascii=False) + "\n" if as_json else ""
+        try:
+            write_text_atomic(path, text or report_text(self._scan))
+        except StorageError as error:
+            self.notify.emit("error", str(error))
+        else:
+            self.notify.emit("success", f"The report was saved to {path}.")
+
+    def _export(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the report", "report.txt", "Text (*.txt);;JSON (*.json)"
+        )
+        if name:
+            self.save_report(Path(name))
+
+    def _skippable(self) -> list[str]:
+        chosen = {problem.path for problem in self.selected()}
+        return sorted(chosen & self._files - self._skipped)
+
+    def _skip(self) -> None:
+        self.skip_requested.emit(self._skippable(), True)
+
+    def _use(self) -> None:
+        chosen = {problem.path for problem in self.selected()} & self._skipped
+        self.skip_requested.emit(sorted(chosen or self._skipped), False)
+
+    def _update(self) -> None:
+        problems = self._scan.problems if self._scan is not None else ()
+        counts = {kind: sum(problem.severity == kind for problem in problems) for kind in _RANK}
+        parts = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in counts.items() if count]
+        if self._skipped:
+            parts.append(f"{len(self._skipped)} skipped")
+        self.summary.setText(" · ".join(parts) or "Nothing was wrong with this folder.")
+        chosen = self.selected()
+        self.skip_button.setEnabled(bool(self._skippable()))
+        self.use_button.setVisible(bool(self._skipped))
+        if len(chosen) == 1:
+            self.detail.setText(f"{chosen[0].path}: {chosen[0].message}")
+        elif any(problem.path not in self._files for problem in chosen):
+            self.detail.setText("Files marked as errors are left out already.")
+        else:
+            self.detail.setText("Errors are left out already. Select warnings to skip them as well.")
+        self.detail.setVisible(bool(problems))

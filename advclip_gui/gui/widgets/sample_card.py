@@ -1,0 +1,131 @@
+"""Shots, validation shots and seed, and what the draw gives."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer, Signal
+
+from advclip_gui.engine.datasets.sampling import Split, sample_split
+from advclip_gui.gui.widgets.basics import Card, TextLabel
+from advclip_gui.gui.widgets.settings_form import SettingsForm
+from advclip_gui.settings import DataSettings
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
+
+_DEBOUNCE_MS = 120
+
+
+class SampleCard(Card):
+    """Edits the draw and shows its outcome; drawing happens off the main thread."""
+
+    changed = Signal(object)
+    """The data settings as edited, or None while a value is wrong."""
+    drawn = Signal()
+    """`split` or `problem` is new."""
+
+    def __init__(self, io: IoPool, parent: QWidget | None = None) -> None:
+        """Show the defaults."""
+        super().__init__("Few-shot sample", parent)
+        self._io = io
+        self._scan: DatasetScan | None = None
+        self._data = DataSettings()
+        self._job: JobHandle | None = None
+        self.split: Split | None = None
+        self.problem = ""
+        self.form = SettingsForm(
+            DataSettings, name="data", fields=("shots", "val_shots", "seed"), label_width=104
+        )
+        self.outcome = TextLabel("", "caption", wrap=True)
+        self.outcome.setObjectName("sampleOutcome")
+        self.body.addWidget(self.form)
+        self.body.addWidget(self.outcome)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_DEBOUNCE_MS)
+        self._timer.timeout.connect(self._draw)
+        self.form.changed.connect(self._on_form_changed)
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the outcome is not known yet."""
+        return self._timer.isActive() or self._job is not None
+
+    def set_data(self, data: DataSettings, scan: DatasetScan | None) -> None:
+        """Show settings and draw from a scan; nothing is drawn again where nothing changed."""
+        same = scan is self._scan and _draw_key(data) == _draw_key(self._data)
+        before, self._data, self._scan = self._data, data, scan
+        # What is being typed and wrong stays, unless the numbers were changed elsewhere.
+        if _draw_key(data)[:3] != _draw_key(before)[:3] and self.form.section() != data:
+            self.form.set_section(data)
+        if scan is None:
+            self._cancel()
+            self.split, self.problem = None, ""
+            self._show()
+        elif not same or (self.split is None and not self.problem and not self.drawing):
+            self._timer.start()
+
+    def _on_form_changed(self, section: object) -> None:
+        self.changed.emit(section)
+        self._show()
+
+    def _cancel(self) -> None:
+        self._timer.stop()
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+
+    def _draw(self) -> None:
+        self._cancel()
+        if self._scan is None:
+            return
+        self._job = self._io.submit(partial(_draw_split, self._scan, self._data), "Drawing the sample")
+        self._job.finished.connect(self._on_finished)
+        self._job.failed.connect(self._on_failed)
+
+    def _on_finished(self, split: Split) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self.split, self.problem = split, ""
+            self._show()
+
+    def _on_failed(self, error: ErrorInfo) -> None:
+        if self.sender() is self._job:
+            self._job = None
+            self.split, self.problem = None, error.sentence
+            self._show()
+
+    def _show(self) -> None:
+        bad = bool(self.problem)
+        if self.form.problems():
+            text, bad = "", False
+        elif self.problem:
+            text = self.problem
+        elif self.split is not None:
+            split = self.split
+            text = (
+                f"{len(split.train):,} training, {len(split.val):,} validation and "
+                f"{len(split.test):,} test images."
+            )
+            text = " ".join((text, *split.notes))
+        else:
+            text = ""
+        self.outcome.setText(text)
+        self.outcome.set_role("bad" if bad else "caption")
+        self.outcome.setVisible(bool(text))
+        self.drawn.emit()
+
+
+def _draw_key(data: DataSettings) -> tuple[object, ...]:
+    return data.shots, data.val_shots, data.seed, data.skip
+
+
+def _draw_split(scan: DatasetScan, data: DataSettings, _control: Control) -> Split:
+    return sample_split(scan, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip)
