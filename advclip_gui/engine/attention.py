@@ -99,7 +99,7 @@ def tower_blocks(model: nn.Module) -> dict[str, nn.ModuleList]:
             module = getattr(module, part, None)
         if not isinstance(module, nn.ModuleList):
             raise BackboneError(
-                f"The {tower} tower of this model is not an open_clip transformer, so LoRA cannot be placed on it.",
+                f"The {tower} tower of this model is no open_clip transformer; LoRA cannot be placed on it.",
                 "Choose a ViT model such as ViT-B-32 or ViT-B-16.",
             )
         found[tower] = module

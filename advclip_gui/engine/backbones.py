@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 f"{path.name} is not a checkpoint file.",
                 "Choose a .safetensors, .pt, .pth, .bin or .ckpt file.",
             )
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A newer pickle protocol is read all the same, or refused below.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} holds more than tensors and could run code when loaded, or is damaged; refused.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -107,4 +108,5 @@ def build_classifier(
 
 def to_pixels(images: Any, device: torch.device) -> Tensor:
     """uint8 numpy (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1] on `device`."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div(255)
+    writable = np.require(images, requirements="W")  # copies only what torch could not share
+    return torch.from_numpy(writable).to(device).permute(0, 3, 1, 2).float().div(255)

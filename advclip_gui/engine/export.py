@@ -168,7 +168,8 @@ def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[st
     if settings is not None:
         lines += [
             f"Trained with {settings.method}, protocol *{settings.protocol}*,",
-            f"on {settings.data.shots} shots per class of *{settings.data.folder}* ({len(info.class_names)} classes).",
+            f"on {settings.data.shots} shots per class of *{settings.data.folder}*, "
+            f"{len(info.class_names)} classes.",
             "",
             f"- Backbone: {settings.backbone.name} {settings.backbone.weights}".rstrip(),
             f"- LoRA: rank {settings.lora.rank}, alpha {settings.lora.alpha:g}, "

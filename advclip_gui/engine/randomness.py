@@ -32,7 +32,7 @@ def generator_at(seed: int, stream: Stream, position: int) -> torch.Generator:
 
 @contextmanager
 def seeded_globally(seed: int, stream: Stream, position: int, device: torch.device) -> Iterator[None]:
-    """Within: torch's global streams (dropout uses them) start from a derived seed; then they are put back."""
+    """Within: torch's global streams (dropout uses them) start from a derived seed; restored after."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(seed, stream, position))

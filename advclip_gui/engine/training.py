@@ -13,7 +13,7 @@ import torch
 from advclip_gui.engine import adapters
 from advclip_gui.engine.checkpoint import load_state, save_state
 from advclip_gui.engine.control import Cancelled, Control
-from advclip_gui.engine.datasets.sampling import split_from_json, split_to_json
+from advclip_gui.engine.datasets.sampling import split_digest, split_from_json, split_to_json
 from advclip_gui.engine.devices import choose_device, describe_device
 from advclip_gui.engine.errors import DeviceError, TrainingError, UserError
 from advclip_gui.engine.evaluation import evaluate
@@ -91,7 +91,7 @@ def train(
         half = max(1, settings.training.batch_size // 2)
         failure = DeviceError(
             "The device ran out of memory.",
-            f"Lower the batch size from {settings.training.batch_size} to {half}, or take a smaller backbone.",
+            f"Lower the batch size from {settings.training.batch_size} to {half}, or take another backbone.",
         )
         folder.set_state("failed", str(failure))
         raise failure from error
@@ -317,6 +317,13 @@ class _Loop:
             seed=settings.training.seed,
             control=self.control,
             model_name=model_name,
+            provenance={
+                "protocol": settings.protocol,
+                "backbone": self.trainer.backbone.title,
+                "backbone_sha256": self.trainer.backbone.sha256,
+                "split_digest": split_digest(self.trainer.prepared.split),
+                "prompts": list(settings.data.templates),
+            },
         )
         first = evaluation.epsilons[0]
         return {

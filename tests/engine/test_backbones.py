@@ -1,0 +1,184 @@
+"""Loading backbones: bundled, local, not here; and files that are no checkpoint."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from advclip_gui.engine.backbones import load_backbone, read_state_dict
+from advclip_gui.engine.catalog import CATALOG, availability, cached_weights
+from advclip_gui.engine.classifier import build_classifier
+from advclip_gui.engine.control import Cancelled, Control
+from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.recipe_facts import describe_recipe
+from advclip_gui.settings import BackboneSettings, RunSettings
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch) -> None:
+    def refuse(*_):
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def local(path, architecture="ViT-S-32-alt", **more) -> BackboneSettings:
+    return BackboneSettings(name="local", checkpoint=str(path), architecture=architecture, **more)
+
+
+@pytest.fixture(scope="module")
+def small_state() -> dict[str, torch.Tensor]:
+    """ViT-S-32-alt, the smallest plain transformer CLIP in open_clip's list, with random weights."""
+    from open_clip.model import CLIP
+
+    return CLIP(**open_clip.get_model_config("ViT-S-32-alt")).state_dict()
+
+
+def test_bundled_backbone_classifies() -> None:
+    backbone = load_backbone(BackboneSettings(), device=CPU, control=Control())
+    assert backbone.image_size == 32
+    assert len(backbone.sha256) == 64
+    logits = build_classifier(backbone, ("cat", "ship"), ("a photo of a {}.",))(torch.rand(1, 3, 32, 32))
+    assert logits.isfinite().all()
+
+
+@pytest.mark.slow(reason="builds and saves a 20 M parameter model three times")
+@pytest.mark.parametrize("wrapped", ["safetensors", "plain", "state_dict", "module."])
+def test_local_files_of_every_kind(small_state, tmp_path, wrapped) -> None:
+    path = tmp_path / "mein größtes modell.safetensors"
+    if wrapped == "safetensors":
+        save_file({k: v.contiguous() for k, v in small_state.items()}, path)
+    else:
+        path = path.with_suffix(".pt")
+        content = {
+            "plain": small_state,
+            "state_dict": {"state_dict": small_state, "epoch": 3},
+            "module.": {"state_dict": {f"module.{k}": v for k, v in small_state.items()}},
+        }[wrapped]
+        torch.save(content, path)
+    backbone = load_backbone(local(path), device=CPU, control=Control())
+    weight = backbone.model.visual.transformer.resblocks[0].mlp.c_fc.weight
+    assert torch.equal(weight, small_state["visual.transformer.resblocks.0.mlp.c_fc.weight"])
+    assert backbone.source == path.name
+
+
+@pytest.mark.parametrize("entry", [e for e in CATALOG if e.hub_id], ids=lambda e: f"{e.name}-{e.weights}")
+def test_hub_backbones_offline_say_so_and_name_two_ways_out(entry) -> None:
+    settings = BackboneSettings(name=entry.name, weights=entry.weights)
+    with pytest.raises(BackboneError, match=r"is not on this machine.*Local checkpoint file.*advclip-mini"):
+        load_backbone(settings, device=CPU, control=Control())
+
+
+def test_weights_in_the_hub_cache_are_found(monkeypatch, tmp_path) -> None:
+    chosen = next(e for e in CATALOG if e.name == "ViT-B-32")
+    snapshot = tmp_path / f"models--{chosen.hub_id.replace('/', '--')}"
+    (snapshot / "refs").mkdir(parents=True)
+    (snapshot / "refs" / "main").write_text("abc")
+    (snapshot / "snapshots" / "abc").mkdir(parents=True)
+    weights = snapshot / "snapshots" / "abc" / "open_clip_model.safetensors"
+    weights.write_bytes(b"x")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert cached_weights(chosen.hub_id) == weights
+    assert availability(BackboneSettings(name="ViT-B-32", weights="openai")).here
+
+
+def test_unknown_names_are_refused_with_the_known_ones(tmp_path) -> None:
+    with pytest.raises(BackboneError, match=r"no backbone 'RN50'.*ViT-B-32 openai"):
+        load_backbone(BackboneSettings(name="RN50"), device=CPU, control=Control())
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(BackboneError, match="knows no model 'ViT-Z-99'"):
+        load_backbone(local(path, "ViT-Z-99"), device=CPU, control=Control())
+
+
+@pytest.mark.parametrize("architecture", ["RN50", "ViT-B-16-SigLIP", "convnext_base", "EVA02-B-16"])
+def test_other_towers_are_refused_before_anything_is_loaded(tmp_path, architecture) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"never read")
+    with pytest.raises(BackboneError, match="not the plain transformers"):
+        load_backbone(local(path, architecture), device=CPU, control=Control())
+
+
+class TestBadFiles:
+    def test_missing(self, tmp_path) -> None:
+        with pytest.raises(BackboneError, match="does not exist"):
+            load_backbone(local(tmp_path / "no.pt"), device=CPU, control=Control())
+
+    @pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.bin"])
+    @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all" * 20, b"PK\x03\x04broken"])
+    def test_not_a_checkpoint(self, tmp_path, name, content) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=name):
+            read_state_dict(tmp_path / name)
+
+    def test_another_ending(self, tmp_path) -> None:
+        (tmp_path / "photo.jpg").write_bytes(b"x")
+        with pytest.raises(CheckpointError, match="not a checkpoint file"):
+            read_state_dict(tmp_path / "photo.jpg")
+
+    @pytest.mark.parametrize("legacy", [False, True])
+    def test_a_pickle_that_runs_code_is_refused_and_does_not_run(self, tmp_path, legacy) -> None:
+        trap = tmp_path / "ran"
+
+        class Evil:
+            def __reduce__(self):
+                return (open, (str(trap), "w"))
+
+        path = tmp_path / "evil.pt"
+        if legacy:
+            path.write_bytes(pickle.dumps({"state_dict": Evil()}))
+        else:
+            torch.save({"state_dict": Evil()}, path)
+        with pytest.raises(CheckpointError, match="could run code"):
+            read_state_dict(path)
+        assert not trap.exists()
+
+    def test_no_tensors(self, tmp_path) -> None:
+        torch.save({"epoch": 3}, tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match="holds no tensors"):
+            read_state_dict(tmp_path / "a.pt")
+
+    def test_a_list(self, tmp_path) -> None:
+        torch.save([torch.zeros(2)], tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match="holds no state dict"):
+            read_state_dict(tmp_path / "a.pt")
+
+    def test_a_mismatch_names_the_first_three_keys(self, tmp_path) -> None:
+        path = tmp_path / "other.safetensors"
+        save_file({"fc.weight": torch.zeros(2, 2)}, path)
+        with pytest.raises(
+            CheckpointError, match=r"it lacks ln_final\.bias, ln_final\.weight, .* and \d+ more"
+        ):
+            load_backbone(local(path), device=CPU, control=Control())
+
+    def test_another_shape_and_nan(self, small_state, tmp_path) -> None:
+        path = tmp_path / "other.safetensors"
+        state = {key: value.contiguous() for key, value in small_state.items()}
+        save_file({**state, "logit_scale": torch.zeros(2)}, path)
+        with pytest.raises(CheckpointError, match="another shape logit_scale"):
+            load_backbone(local(path), device=CPU, control=Control())
+        save_file({**state, "logit_scale": torch.tensor(torch.nan)}, path)
+        with pytest.raises(CheckpointError, match="NaN or infinity in logit_scale"):
+            load_backbone(local(path), device=CPU, control=Control())
+
+
+def test_cancel_is_noticed_while_loading() -> None:
+    control = Control()
+    control.cancel()
+    with pytest.raises(Cancelled):
+        load_backbone(BackboneSettings(), device=CPU, control=control)
+
+
+def test_the_papers_placement_has_184320_parameters() -> None:
+    settings = RunSettings(backbone=BackboneSettings(name="ViT-B-32", weights="openai"))
+    facts = describe_recipe(settings, classes=10, flops_per_second=None)
+    assert facts.trainable_parameters == 184_320
+    assert (facts.total_steps, facts.image_size, facts.estimated_seconds) == (8000, 224, None)
