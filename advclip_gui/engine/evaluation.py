@@ -19,7 +19,13 @@ from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Eva
 from advclip_gui.engine.pixels import device_of
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.engine.quick_accuracy import QuickAccuracy, quick_accuracy
-from advclip_gui.engine.reliability import attack_findings, chance_finding, checked_places, output_findings
+from advclip_gui.engine.reliability import (
+    attack_findings,
+    chance_finding,
+    checked_places,
+    not_finite_finding,
+    output_findings,
+)
 from advclip_gui.engine.statistics import wilson
 from advclip_gui.engine.worst_case import WorstCase
 
@@ -240,9 +246,12 @@ def _findings(
     findings = output_findings(
         worst.classifier, to_pixels(images[places or checked_places(range(n))], device), control
     )
-    chance = chance_finding(wilson(int(worst.right.sum()), n)[0], worst.classes, n)
-    if chance is not None:
-        findings.append(chance)
+    for finding in (
+        not_finite_finding(worst.not_finite_outputs, n),
+        chance_finding(wilson(int(worst.right.sum()), n)[0], worst.classes, n),
+    ):
+        if finding is not None:
+            findings.append(finding)
     truth = torch.as_tensor(labels[places], dtype=torch.int64, device=device)
     return findings + attack_findings(
         worst.classifier,

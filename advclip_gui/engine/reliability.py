@@ -37,8 +37,19 @@ _RESCALED_SPREAD: Final = 5.0
 """Standard deviation of rescaled logits: neither saturates float32 nor flattens ten classes."""
 
 
+def not_finite_finding(count: int, n: int) -> Finding | None:
+    """Warn where `count` of `n` clean images give outputs that are not all finite."""
+    if not count:
+        return None
+    return Finding(
+        kind="not_finite",
+        sentence=f"For {count} of {n} images the outputs of the classifier are not all finite numbers; "
+        "what is no number counts as wrong.",
+    )
+
+
 def output_findings(classifier: nn.Module, pixels: Tensor, control: Control) -> list[Finding]:
-    """Look at the outputs alone: random, probabilities instead of logits, not finite."""
+    """Look at the outputs alone: random, or probabilities instead of logits."""
     if not len(pixels):
         return []
     with torch.no_grad():
@@ -47,12 +58,7 @@ def output_findings(classifier: nn.Module, pixels: Tensor, control: Control) -> 
         control.check()
         second = classifier(pixels).float()
     if not (first.isfinite().all() and second.isfinite().all()):
-        return [
-            Finding(
-                kind="not_finite",
-                sentence="Some outputs of the classifier are not finite numbers; they are counted as wrong.",
-            )
-        ]
+        return []
     findings = []
     spread = float(first.std(correction=0))
     difference = float((first - second).abs().max())
@@ -217,11 +223,11 @@ def _temperature(
 ) -> Finding | None:
     for epsilon, plain, scaled in zip(epsilons, iterated, rescaled, strict=True):
         only_plain, only_scaled = _only(plain.ever, scaled.ever)
-        n = len(plain.ever)
-        if _clearly_more(only_scaled, only_plain) and only_scaled - only_plain >= _RESCALED_SHARE * n:
+        more, n = only_scaled - only_plain, len(plain.ever)
+        if _clearly_more(only_scaled, only_plain) and more >= _RESCALED_SHARE * n:
             return Finding(
                 kind="temperature",
-                sentence=f"At {length_text(epsilon, norm)} PGD fools {only_scaled - only_plain} more of the {n} "
+                sentence=f"At {length_text(epsilon, norm)} PGD fools {more} more of the {n} "
                 "checked images when the logits are brought to an ordinary scale: their temperature weakens "
                 "the attack, and the robust accuracy comes out too high.",
             )

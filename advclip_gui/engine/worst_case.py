@@ -37,6 +37,7 @@ class WorstCase:
         predicted: (N,) predictions under the attacks so far.
         holding: (N,) bool, no attack so far fooled it.
         holding_8bit: (N,) bool, no adversarial image so far fools once it is rounded to 8 bits.
+        not_finite_outputs: clean images for which some logit is not finite.
         smallest: (N,) the epsilon that fooled it; 0 where wrong without an attack, NaN for none.
     """
 
@@ -62,6 +63,7 @@ class WorstCase:
         self.predicted = self.clean_predicted
         self.holding = self.right
         self.holding_8bit = self.right
+        self.not_finite_outputs = 0
         self.smallest = np.full(n, np.nan)
         self._images = images
         self._device = device
@@ -78,6 +80,7 @@ class WorstCase:
             logits = self._logits(self._pixels(places))
             self.classes, self.dtype = logits.shape[1], str(logits.dtype).removeprefix("torch.")
             self.clean_predicted[places] = predictions(logits).cpu().numpy()
+            self.not_finite_outputs += int((~logits.isfinite().all(dim=1)).sum())
             tell(len(places))
         self.right = self.clean_predicted == self.labels
         self.predicted = self.clean_predicted.copy()
@@ -114,8 +117,9 @@ class WorstCase:
     def audit(self) -> dict[str, Any]:
         """What was checked on every adversarial image.
 
-        `norm_excess` is the largest norm minus its epsilon; `unconfirmed` counts images that fooled
-        in the attack but not when asked again; `lost_in_8bit` fooling images that rounding undid.
+        `norm_excess` is the largest norm minus its epsilon; `fooled` counts adversarial images,
+        `unconfirmed` those that fooled in the attack but not when asked again, `lost_in_8bit` those
+        that rounding undid.
         """
         excess = float(self._excess) if self._attacked else 0.0
         return {
