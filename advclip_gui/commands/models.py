@@ -1,0 +1,103 @@
+"""Which classifier a word on the command line means: a run, an adapter, a checkpoint file, a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advclip_gui.engine.catalog import CATALOG
+from advclip_gui.engine.errors import CheckpointError
+from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.engine.prompts import clean_class_name
+from advclip_gui.settings import BackboneSettings, DataSettings
+
+if TYPE_CHECKING:
+    from advclip_gui.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """A model and what is known about its classes.
+
+    Attributes:
+        ref: for the session.
+        class_names: it was trained for, or of the demo for the bundled backbone; else empty.
+        templates: its prompts.
+        settings: of its run, None for a backbone.
+        folder: of the run or adapter, None for a backbone.
+        backbone_sha256: recorded with the adapter, "" where that is not known.
+    """
+
+    ref: ModelRef
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    settings: RunSettings | None = None
+    folder: Path | None = None
+    backbone_sha256: str = ""
+
+
+def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> ChosenModel:
+    """Find the model a word means; nothing is loaded.
+
+    Args:
+        word: a run folder, an adapter folder, a checkpoint file, or ``NAME[:WEIGHTS]`` of the registry.
+        checkpoint: where the backbone's weights lie now.
+        architecture: of a checkpoint file.
+
+    Raises:
+        CheckpointError: it is none of them, or damaged.
+    """
+    path = Path(word).expanduser()
+    if path.is_dir():
+        return _adapter(path, checkpoint)
+    if path.is_file():
+        local = BackboneSettings(name="local", checkpoint=str(path.absolute()))
+        if architecture:
+            local = local.model_copy(update={"architecture": architecture})
+        return _zero_shot(local, f"{local.architecture} ({path.name})", ())
+    name, _, weights = word.partition(":")
+    for known in CATALOG:
+        if known.name == name and name != "local" and weights in {"", known.weights}:
+            backbone = BackboneSettings(name=known.name, weights=known.weights)
+            return _zero_shot(backbone, known.title, _bundled_names() if name == "advclip-mini" else ())
+    names = sorted(f"{known.name}:{known.weights}".rstrip(":") for known in CATALOG if known.name != "local")
+    raise CheckpointError(
+        f"There is no run folder, adapter folder, checkpoint file or backbone '{word}'.",
+        f"Backbones: {', '.join(names)}.",
+    )
+
+
+def _adapter(path: Path, checkpoint: str) -> ChosenModel:
+    from advclip_gui.engine.export import adapter_info
+    from advclip_gui.engine.session import adapter_folder
+
+    adapter_folder(path)
+    info = adapter_info(path)
+    backbone = info.backbone
+    if checkpoint:
+        backbone = backbone.model_copy(update={"checkpoint": str(Path(checkpoint).expanduser().absolute())})
+    return ChosenModel(
+        ref=ModelRef(kind="adapter", backbone=backbone, adapter=str(path.absolute()), title=path.name),
+        class_names=info.class_names,
+        templates=info.templates,
+        settings=info.settings,
+        folder=path,
+        backbone_sha256=info.backbone_sha256,
+    )
+
+
+def _zero_shot(backbone: BackboneSettings, title: str, class_names: tuple[str, ...]) -> ChosenModel:
+    return ChosenModel(
+        ref=ModelRef(kind="zero_shot", backbone=backbone, title=f"{title}, zero-shot"),
+        class_names=class_names,
+        templates=DataSettings().templates,
+    )
+
+
+def _bundled_names() -> tuple[str, ...]:
+    """The classes of the demo photos, which the bundled backbone was made for."""
+    from advclip_gui.engine.resources import demo_folder
+
+    folders = sorted(path.name for path in (demo_folder() / "test").iterdir() if path.is_dir())
+    return tuple(clean_class_name(folder) for folder in folders)

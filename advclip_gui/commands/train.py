@@ -1,0 +1,160 @@
+"""`advclip-gui train`: one run, from a settings file or the demo preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from advclip_gui.commands.options import DebugOption, JsonOption, check_json_place
+from advclip_gui.commands.output import percent_with_interval, table, write_json
+from advclip_gui.commands.watcher import Watcher
+from advclip_gui.engine.control import Cancelled
+from advclip_gui.engine.errors import CheckpointError, SettingsError
+from advclip_gui.engine.runs import RunFolder, new_run_dir
+from advclip_gui.presets import PRESETS
+from advclip_gui.settings import RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG.toml", help="Settings, as a run folder holds them.")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="The bundled photos and backbone.")] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting; may be repeated."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="The run's folder; otherwise a new one.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in --run-dir, if there is one.")
+    ] = False,
+    json_file: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Train an adapter. Ctrl+C cancels and keeps the last checkpoint."""
+    check_json_place(json_file)
+    settings, resume = plan(config, demo, assignments or (), run_dir, resume)
+    folder = RunFolder(run_dir or new_run_dir(settings))
+    if resume and folder.state() == "finished":
+        typer.echo(f"The run in {folder.path} is finished already.")
+        summary = {"run_dir": str(folder.path), "state": "finished", "result": folder.result()}
+    else:
+        summary = _run(settings, folder, resume)
+    show(summary)
+    write_json(json_file, "train", summary)
+
+
+def plan(
+    config: Path | None, demo: bool, assignments: Sequence[str], run_dir: Path | None, resume: bool
+) -> tuple[RunSettings, bool]:
+    """Return the settings of the run, and whether there is a checkpoint to go on from.
+
+    Raises:
+        typer.BadParameter, SettingsError, CheckpointError: the arguments do not fit together, a
+            setting is wrong, or the run folder is taken.
+    """
+    if config is not None and demo:
+        raise typer.BadParameter(
+            "give either a settings file or --demo, not both.", param_hint="'CONFIG.toml'"
+        )
+    if resume and run_dir is None:
+        raise typer.BadParameter("say which run to resume with --run-dir.", param_hint="'--resume'")
+    given: RunSettings | None = None
+    if config is not None:
+        given = RunSettings.from_file(config)
+    elif demo:
+        given = PRESETS["demo"].settings
+    elif not resume:
+        raise typer.BadParameter("give a settings file, or --demo.", param_hint="'CONFIG.toml'")
+    if given is not None and assignments:
+        given = with_assignments(given, assignments)
+    elif assignments:
+        raise typer.BadParameter("a run goes on with the settings it was started with.", param_hint="'--set'")
+    return _fit_to_folder(given, run_dir, resume)
+
+
+def _fit_to_folder(given: RunSettings | None, run_dir: Path | None, resume: bool) -> tuple[RunSettings, bool]:
+    if run_dir is None:
+        assert given is not None
+        return given, False
+    folder = RunFolder(run_dir)
+    if (run_dir / "settings.toml").is_file() and folder.state() == "running":
+        raise CheckpointError(f"The run in {run_dir} is being trained by another process.")
+    if resume and folder.has_checkpoint:
+        recorded = folder.settings()
+        if given is not None and given != recorded:
+            raise SettingsError(
+                f"These are not the settings the run in {run_dir} was started with.",
+                "Resume with --run-dir alone, or start a new run.",
+            )
+        return recorded, True
+    if given is None:
+        raise CheckpointError(f"There is no checkpoint in {run_dir}.", "Give the settings to start it anew.")
+    if not resume and run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise CheckpointError(f"{run_dir} is not empty.", "Choose a new folder, or go on with --resume.")
+    return given, False
+
+
+def with_assignments(settings: RunSettings, assignments: Sequence[str]) -> RunSettings:
+    """Apply ``section.key=value`` pairs.
+
+    Raises:
+        typer.BadParameter: one is no pair, names no setting, or has a wrong value.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise typer.BadParameter(
+                f"'{assignment}' is not of the form section.key=value.", param_hint="'--set'"
+            )
+        values[key.strip()] = value
+    try:
+        return settings.with_values(values)
+    except SettingsError as error:
+        raise typer.BadParameter(error.message, param_hint="'--set'") from error
+
+
+def _run(settings: RunSettings, folder: RunFolder, resume: bool) -> dict[str, Any]:
+    with Watcher() as watcher:
+        from advclip_gui.engine.training import train as run_training
+
+        watcher.control.check()
+        try:
+            done = run_training(settings, control=watcher.control, run_dir=folder.path, resume=resume)
+        except Cancelled:
+            if folder.has_checkpoint:
+                typer.echo(
+                    f"The checkpoint is kept. To go on: advclip-gui train --resume --run-dir '{folder.path}'",
+                    err=True,
+                )
+            raise
+    return {"run_dir": str(done.run_dir), "state": done.state, "steps": done.steps, "result": done.result}
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print the final figures and where everything lies."""
+    result = summary["result"] or {}
+    rows = [("", "clean accuracy", "robust accuracy")]
+    for key, title in (("zero_shot", "zero-shot"), ("adapter", result.get("method", "adapter"))):
+        figures = result.get(key)
+        if figures:
+            rows.append(
+                (
+                    title,
+                    percent_with_interval(figures["clean_accuracy"], figures["clean_interval"]),
+                    percent_with_interval(figures["robust_accuracy"], figures["robust_interval"]),
+                )
+            )
+            note = f"{figures['n']} test images, epsilon {figures['epsilon'] * 255:g}/255"
+    if len(rows) > 1:
+        table(rows)
+        typer.echo(f"{note}; Wilson 95 % intervals. Robust accuracy is an upper bound (FGSM + PGD).")
+    typer.echo(f"Run folder: {summary['run_dir']}")

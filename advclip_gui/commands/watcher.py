@@ -1,0 +1,119 @@
+"""Watch a long call from a terminal: progress on standard error, Ctrl+C cancels."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from advclip_gui.engine.control import Cancelled, Control
+from advclip_gui.engine.events import EvalDone, Event, Log, Progress, StepDone, TrainingStarted
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Watcher:
+    """A context that shows events and turns signals into cancellation.
+
+    On a terminal, progress moves in place; elsewhere only what is worth keeping in a log is
+    written. The first Ctrl+C cancels at the next step; the second one stops at once.
+
+    Attributes:
+        control: what the long call takes.
+    """
+
+    def __init__(self, *, interactive: bool | None = None) -> None:
+        """Prepare the control; `interactive` None asks whether standard error is a terminal."""
+        self.control = Control(self._show)
+        self._interactive = sys.stderr.isatty() if interactive is None else interactive
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._accuracy = ""
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Take over the signals and start the progress bars."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._on_signal)
+        if self._interactive:
+            self._bars = _make_bars()
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear the bars and give the signals back."""
+        if self._bars is not None:
+            self._bars.stop()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.control.cancelled:
+            raise Cancelled
+        self.control.cancel()
+        self._line("Cancelling at the next step; press Ctrl+C again to stop at once.")
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, Log):
+            prefix = "" if event.level == "info" else f"{event.level.capitalize()}: "
+            self._line(prefix + event.message)
+        elif isinstance(event, TrainingStarted):
+            self._line(
+                f"Training {event.trainable_parameters:,} parameters for {event.total_steps:,} steps "
+                f"on {event.device}; run folder {event.run_dir}"
+            )
+        elif isinstance(event, EvalDone):
+            self._accuracy = f"clean {event.clean_accuracy:.1%}  robust {event.robust_accuracy:.1%}"
+            self._line(
+                f"Step {event.step:,}  {event.model}  clean {100 * event.clean_accuracy:.1f} %  robust "
+                f"{100 * event.robust_accuracy:.1f} %  ({event.attack}, {event.epsilon * 255:g}/255, "
+                f"n = {event.n} {event.split})"
+            )
+        elif isinstance(event, StepDone):
+            detail = f"loss {event.adversarial_loss:.3f}  {self._accuracy}"
+            self._progress("Training", event.step, event.total_steps, detail)
+        elif isinstance(event, Progress):
+            self._progress(event.task, event.done, event.total, event.detail)
+
+    def _line(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def _progress(self, task: str, done: int, total: int, detail: str) -> None:
+        if self._bars is None:
+            return
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total or None, detail="")
+        bar = self._tasks[task]
+        self._bars.update(bar, completed=done, total=total or None, detail=detail)
+        if total and done >= total:
+            self._bars.remove_task(self._tasks.pop(task))
+
+
+def _make_bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
