@@ -39,6 +39,12 @@ def test_to_pixels_keeps_channels_apart(photo) -> None:
 
 
 def test_class_names_read_as_words() -> None:
-    cleaned = {"golden_retriever": "golden retriever", "t-shirt": "t-shirt", "n02099601_golden": "golden",
-               "001.Laysan_Albatross": "Laysan Albatross", "747": "747", "  sea  lion ": "sea lion"}  # fmt: skip
+    cleaned = {
+        "golden_retriever": "golden retriever",
+        "t-shirt": "t-shirt",
+        "n02099601_golden": "golden",
+        "001.Laysan_Albatross": "Laysan Albatross",
+        "747": "747",
+        "  sea  lion ": "sea lion",
+    }
     assert {folder: clean_class_name(folder) for folder in cleaned} == cleaned

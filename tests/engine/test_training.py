@@ -196,9 +196,15 @@ def test_events_tell_the_whole_story(small_run, tmp_path) -> None:
 
 def test_training_lowers_the_adversarial_loss(small_run, tmp_path) -> None:
     settings = small_run.with_values(
-        {"training.steps": 30, "training.augmentation": "none", "training.batch_size": 12, "lora.dropout": 0.0,
-         "training.learning_rate": 0.005, "monitor.final_images": 0}
-    )  # fmt: skip
+        {
+            "training.steps": 30,
+            "training.augmentation": "none",
+            "training.batch_size": 12,
+            "training.learning_rate": 0.005,
+            "lora.dropout": 0.0,
+            "monitor.final_images": 0,
+        }
+    )
     watcher = Watcher()
     train(settings, control=watcher.control, run_dir=tmp_path / "run")
     losses = [event.adversarial_loss for event in watcher.of(StepDone)]
