@@ -39,6 +39,7 @@ from advclip_gui.gui.widgets.problem_panel import ProblemPanel
 from advclip_gui.gui.widgets.prompt_editor import PromptEditor
 from advclip_gui.gui.widgets.sample_card import SampleCard
 from advclip_gui.gui.widgets.thumbnail_grid import ThumbnailGrid
+from advclip_gui.gui.widgets.untitled_card import UntitledCard
 from advclip_gui.settings import DEMO_FOLDER, DataSettings
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class DataPage(QWidget):
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.addTab(images, "Images")
         self.tabs.addTab(self.problems, "Problems")
-        image_card = Card()
+        image_card = UntitledCard()
         image_card.body.addWidget(self.tabs)
         image_card.layout().setContentsMargins(look.l, look.xs, look.l, look.m)
 

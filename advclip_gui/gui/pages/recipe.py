@@ -21,9 +21,12 @@ from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, Pri
 from advclip_gui.gui.widgets.facts_card import FactsCard
 from advclip_gui.gui.widgets.preset_row import PresetRow, with_preset
 from advclip_gui.gui.widgets.recipe_forms import RecipeForms
+from advclip_gui.gui.widgets.untitled_card import UntitledCard
 from advclip_gui.settings import RunSettings
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import DatasetScan
     from advclip_gui.gui.bridge import Backend
@@ -129,7 +132,7 @@ class RecipePage(QWidget):
         self.data_button = Button(
             "Go to Data", "arrow-left", "link", name="goToData", tip="Open images first."
         )
-        start = Card(None)
+        start = UntitledCard()
         start.body.addWidget(self.start_button)
         start.body.addWidget(self.reason)
         start.body.addWidget(self.data_button, 0, Qt.AlignmentFlag.AlignLeft)
@@ -161,6 +164,11 @@ class RecipePage(QWidget):
         self.copy_button.clicked.connect(self.copy_command)
         self.start_button.clicked.connect(self._start)
         self.data_button.clicked.connect(self._go_to_data)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look again for what may have changed on disk meanwhile."""
+        super().showEvent(event)
+        self.backbone.refresh()
 
     # --- settings -----------------------------------------------------------------------------
 

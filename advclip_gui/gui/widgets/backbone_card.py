@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
 
-from advclip_gui.engine.catalog import CATALOG, Availability, BackboneEntry, availability
+from advclip_gui.engine.catalog import CATALOG, WAYS_OUT, Availability, BackboneEntry, availability
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Badge, Banner, Button, Card, TextLabel
@@ -150,7 +150,8 @@ class BackboneCard(Card):
         if self._checked is None or self._checked[0] != settings:
             return _CHECKING
         found = self._checked[1]
-        return "" if found.here else found.sentence
+        # The ways out stand in the banner above the fields already.
+        return "" if found.here else found.sentence.removesuffix(WAYS_OUT).strip()
 
     def set_settings(self, settings: BackboneSettings) -> None:
         """Show a choice without reporting a change."""
@@ -170,7 +171,7 @@ class BackboneCard(Card):
             self.quick_gelu.set_value(settings.quick_gelu)
         finally:
             self._loading = False
-        self._refresh()
+        self.refresh()
 
     def choose_file(self) -> None:
         """Ask for a checkpoint file and take it."""
@@ -208,15 +209,16 @@ class BackboneCard(Card):
 
     def _on_edited(self) -> None:
         if not self._loading:
-            self._refresh()
+            self.refresh()
             self.changed.emit(self.settings())
 
     def _choose(self, name: str) -> None:
         self.choice.setCurrentIndex(next(index for index, entry in enumerate(CATALOG) if entry.name == name))
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Look again whether the weights are here: a file may have come or gone meanwhile."""
         settings = self.settings()
-        if settings is not None and (self._checked is None or self._checked[0] != settings):
+        if settings is not None:
             if self._job is not None:
                 self._job.cancel()
             self._job = self._io.submit(partial(_look, settings), "Looking for the weights")

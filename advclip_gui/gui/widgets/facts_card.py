@@ -80,6 +80,11 @@ class FactsCard(Card):
         backend.engine_failed.connect(self._on_engine)
         self._show_note("")
 
+    @property
+    def waiting(self) -> bool:
+        """Whether newer facts are on their way."""
+        return self._timer.isActive() or self._job is not None
+
     def value(self, key: str) -> str:
         """What a row shows."""
         return self._values[key].text()
@@ -119,7 +124,7 @@ class FactsCard(Card):
             self._job.cancel()
             self._job = None
         if self._settings is None:
-            self._show_note("Mend what is marked in red to see the facts.")
+            self._show_note("The facts follow when the recipe is complete.")
             return
         if not self._backend.ready:
             self._show_note("")

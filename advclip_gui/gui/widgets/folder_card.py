@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import Badge, Button, Card, IconButton, TextLabel
+from advclip_gui.gui.widgets.basics import Badge, Button, IconButton, TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
+from advclip_gui.gui.widgets.untitled_card import UntitledCard
 
 if TYPE_CHECKING:
     from advclip_gui.engine.datasets.records import DatasetScan
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test", "all": "without splits"}
 
 
-class FolderCard(Card):
+class FolderCard(UntitledCard):
     """Folder, counts and buttons in one line; the progress of a scan beneath."""
 
     open_clicked = Signal()
@@ -28,7 +29,7 @@ class FolderCard(Card):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Show nothing open."""
-        super().__init__(None, parent)
+        super().__init__(parent)
         look = theme.current()
         self.layout().setContentsMargins(look.l, look.m, look.m, look.m)
         self._glyph = QLabel()

@@ -156,11 +156,10 @@ class PresetRow(QWidget):
         for key, (chip, _, _) in self._chips.items():
             chip.setChecked(key == active)
         self.summary.setText(
-            self._chips[active][2] if active else "Your own settings; no preset equals them."
+            self._chips[active][2] if active else "Settings of your own; no preset equals them."
         )
         self.delete_button.setVisible(active in self._saved)
-        self.save_button.setVisible(not active)
-        self.save_button.setEnabled(self._settings is not None)
+        self.save_button.setVisible(not active and self._settings is not None)
 
     def _ask_and_save(self) -> None:
         title, accepted = QInputDialog.getText(self, "Save as preset", "Name of the preset:")

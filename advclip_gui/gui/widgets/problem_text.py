@@ -28,7 +28,9 @@ def problem_sentence(title: str, problem: Mapping[str, Any], *, length: bool = F
         length: the field is a length, shown as k/255.
     """
     kind, given = problem["type"], problem["input"]
-    if kind in _BOUNDS:
+    if isinstance(given, float):
+        given = format_number(given)
+    if kind in _BOUNDS and str(given).lower().strip("+-") not in {"nan", "inf", "infinity"}:
         key, rule, fault = _BOUNDS[kind]
         limit = problem["ctx"][key]
         shown = f"{format_number(limit * 255)}/255" if length else format_number(limit)
@@ -37,7 +39,7 @@ def problem_sentence(title: str, problem: Mapping[str, Any], *, length: bool = F
         return f"{title} is empty."
     if kind.startswith("int_"):
         return f"{title} must be a whole number; '{given}' is none."
-    if kind.startswith("float_") or kind == "finite_number":
+    if kind.startswith("float_") or kind in {"finite_number", *_BOUNDS}:
         return f"{title} must be a number; '{given}' is none."
     if kind == "too_short":
         return f"{title}: choose at least {problem['ctx']['min_length']}."

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("lora", "adversary", "training", "monitor")
 _NEEDS_ADVERSARY = ("kind", "epsilon", "step_size", "random_start")
-_NO_ADVERSARY = "Not used: with 0 inner steps there is no adversary."
+_NO_ADVERSARY = "With 0 inner steps there is no adversary; what follows has no effect."
 
 
 class RecipeForms(QWidget):
@@ -137,6 +137,6 @@ class RecipeForms(QWidget):
         form = self.forms["adversary"]
         adversary = bool(form.editor("inner_steps").value())
         for field in _NEEDS_ADVERSARY:
-            form.rows[field].set_enabled(adversary, _NO_ADVERSARY)
+            form.rows[field].set_enabled(adversary, _NO_ADVERSARY if field == "kind" else "")
         if adversary and form.editor("kind").value() == "universal":
             form.rows["random_start"].set_enabled(False, "Not used by the universal perturbation.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import TextLabel, set_property
@@ -37,7 +37,6 @@ class FieldRow:
         self.label.setToolTip(help_text)
         self.note = TextLabel(help_text, "caption", wrap=True)
         self.note.setObjectName(f"{editor.objectName()}.note")
-        self.note.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         editor.setToolTip(help_text)
         editor.setAccessibleName(title)
         editor.setAccessibleDescription(help_text)

@@ -1,0 +1,411 @@
+"""The Data page: opening, naming, sampling, skipping and reporting, through real clicks and keys."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QLineEdit
+
+from advclip_gui.engine.events import Progress
+from advclip_gui.gui.pages.data import DataPage
+from advclip_gui.gui.thumbnails import ThumbnailLoader
+from advclip_gui.settings import DEMO_FOLDER
+from tests import bad_images
+from tests.gui.page_room import Room, image_tree, page_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+    from advclip_gui.gui.widgets.class_table import ClassTable
+
+
+@pytest.fixture
+def room(qapp: Any) -> Iterator[Room]:
+    with page_room(qapp) as made:
+        yield made
+
+
+@pytest.fixture
+def page(qtbot: QtBot, room: Room) -> DataPage:
+    made = DataPage(room.workspace, room.backend, room.io)
+    qtbot.addWidget(made)
+    made.resize(1196, 770)
+    made.show()
+    return made
+
+
+def open_and_draw(qtbot: QtBot, room: Room, page: DataPage, folder: Path | str) -> None:
+    """Scan a folder and wait for the sample to be drawn."""
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        page.open(str(folder))
+    settle(qtbot, room, page)
+
+
+def settle(qtbot: QtBot, room: Room, page: DataPage) -> None:
+    qtbot.waitUntil(lambda: room.workspace.scanning is None and not page.sample.drawing)
+    qtbot.waitUntil(lambda: not room.io.jobs)
+
+
+def type_number(qtbot: QtBot, page: DataPage, field: str, text: str) -> None:
+    line = page.sample.form.editor(field).lineEdit()
+    line.selectAll()
+    qtbot.keyClicks(line, text) if text else qtbot.keyClick(line, Qt.Key.Key_Delete)
+
+
+def rename(qtbot: QtBot, table: ClassTable, folder: str, name: str) -> None:
+    """Edit the name of a class as a user does: select, F2, type, Enter."""
+    index = table.name_index(folder)
+    table.scrollTo(index)
+    place = table.visualRect(index).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    (editor,) = (line for line in table.viewport().findChildren(QLineEdit) if line.isVisible())
+    editor.selectAll()
+    qtbot.keyClicks(editor, name)
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: table.state() != QAbstractItemView.State.EditingState)
+
+
+def test_empty_page_offers_the_two_ways_to_begin(page: DataPage) -> None:
+    assert page.stack.currentIndex() == 0
+    assert not page.continue_button.isEnabled()
+    assert page.reason.text() == "Open an image folder first."
+    assert not page.folder_card.isVisible()
+
+
+def test_open_folder_button_scans_and_shows_the_classes(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_tree(tmp_path / "Meine Bilder ü", images=22)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(folder))
+    button = page.findChild(type(page.continue_button), "emptyOpenFolder")
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(qtbot, room, page)
+    assert page.stack.currentIndex() == 1
+    assert page.folder_card.title.text() == "Meine Bilder ü"
+    assert room.workspace.data.folder == str(folder)
+    model = page.classes.model()
+    names = [model.index(row, 2).data() for row in range(model.rowCount())]
+    assert names == ["cat", "dog", "red fox"]
+    assert [model.index(row, 3).data() for row in range(3)] == ["22", "22", "22"]
+    assert page.grid.thumbnails.rowCount() == 66
+    assert page.sample.outcome.text() == "48 training, 12 validation and 6 test images."
+    assert page.continue_button.isEnabled()
+    assert page.reason.text() == ""
+    qtbot.mouseClick(page.continue_button, Qt.MouseButton.LeftButton)
+    assert room.visited == ["recipe"]
+
+
+def test_demo_button_opens_the_bundled_images(qtbot: QtBot, room: Room, page: DataPage) -> None:
+    with qtbot.waitSignal(room.workspace.scan_changed, timeout=20_000):
+        qtbot.mouseClick(
+            page.findChild(type(page.folder_card.demo_button), "emptyOpenDemo"), Qt.MouseButton.LeftButton
+        )
+    settle(qtbot, room, page)
+    assert room.workspace.data.folder == DEMO_FOLDER
+    assert page.folder_card.title.text() == "Bundled demo"
+    assert len(room.workspace.class_names()) == 10
+    assert page.continue_button.isEnabled()
+
+
+def test_folder_can_be_dropped(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    folder = image_tree(tmp_path / "dropped")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(folder))])
+    event = QDropEvent(
+        QPointF(50, 50),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        page.dropEvent(event)
+    settle(qtbot, room, page)
+    assert page.folder_card.title.text() == "dropped"
+
+
+def test_missing_folder_is_a_sentence_and_the_page_lives_on(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    page.open(str(tmp_path / "nowhere"))
+    qtbot.waitUntil(page.banner.isVisible)
+    settle(qtbot, room, page)
+    assert f"The folder {tmp_path / 'nowhere'} does not exist." in page.banner.message
+    assert page.banner.level == "error"
+    assert page.stack.currentIndex() == 0
+    assert not page.continue_button.isEnabled()
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "there"))
+    assert not page.banner.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: root.mkdir(), "There are no images in"),
+        (lambda root: image_tree(root, classes=("cat",)), "holds only one class, 'cat'"),
+        (lambda root: bad_images.write(root, b"a file"), "is a file, not a folder"),
+    ],
+)
+def test_unusable_folders_are_sentences(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path, make: Any, words: str
+) -> None:
+    make(tmp_path / "folder")
+    page.open(str(tmp_path / "folder"))
+    qtbot.waitUntil(page.banner.isVisible)
+    settle(qtbot, room, page)
+    assert words in page.banner.message
+    assert page.isEnabled()
+
+
+def test_failed_scan_keeps_what_was_open(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "good"))
+    page.open(str(tmp_path / "nowhere"))
+    qtbot.waitUntil(page.banner.isVisible)
+    settle(qtbot, room, page)
+    assert page.folder_card.title.text() == "good"
+    assert page.stack.currentIndex() == 1
+    assert room.workspace.data.folder == str(tmp_path / "good")
+
+
+def test_scan_can_be_cancelled(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    page.open(str(image_tree(tmp_path / "many", images=40)))
+    assert page.folder_card.isVisible()
+    assert page.reason.text() == "The folder is being scanned."
+    assert page.folder_card.progress.isVisible()
+    qtbot.mouseClick(page.folder_card.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: room.workspace.scanning is None)
+    assert page.stack.currentIndex() == 0
+    assert not page.folder_card.progress.isVisible()
+
+
+def test_progress_of_the_scan_is_shown(page: DataPage) -> None:
+    page.folder_card.set_scanning(True)
+    page.folder_card.show_progress(Progress(task="Checking images", done=3, total=1200))
+    assert page.folder_card.progress.value() == 3
+    assert page.folder_card.progress_text.text() == "Checking images: 3 of 1,200"
+
+
+def test_class_name_reaches_the_workspace_and_the_preview(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets"))
+    rename(qtbot, page.classes, "red_fox", "  vulpes   vulpes ")
+    assert room.workspace.data.class_names == {"red_fox": "vulpes vulpes"}
+    assert room.workspace.class_names() == ("cat", "dog", "vulpes vulpes")
+    assert page.prompts.preview.text() == "a photo of a vulpes vulpes."
+    rename(qtbot, page.classes, "red_fox", "red fox")  # the name made from the folder is no entry
+    assert room.workspace.data.class_names == {}
+
+
+def test_empty_class_name_goes_back_to_the_folder(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets"))
+    rename(qtbot, page.classes, "cat", "kitten")
+    rename(qtbot, page.classes, "cat", " ")
+    assert room.workspace.data.class_names == {}
+
+
+def test_selected_class_filters_the_images(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets"))
+    place = page.classes.visualRect(page.classes.model().index(1, 1)).center()
+    qtbot.mouseClick(page.classes.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert page.grid.thumbnails.rowCount() == 6
+    assert page.shown.text() == "6 images in dog"
+    assert page.prompts.preview.text() == "a photo of a dog."
+    qtbot.mouseClick(page.all_classes, Qt.MouseButton.LeftButton)
+    assert page.grid.thumbnails.rowCount() == 18
+    qtbot.keyClicks(page.search, "fox")
+    assert page.classes.model().rowCount() == 1
+
+
+def test_drawn_parts_can_be_looked_at(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets"))
+    type_number(qtbot, page, "shots", "2")
+    type_number(qtbot, page, "val_shots", "1")
+    settle(qtbot, room, page)
+    assert page.sample.outcome.text() == "6 training, 3 validation and 9 test images."
+    counts = []
+    for _ in range(3):
+        qtbot.keyClick(page.part, Qt.Key.Key_Down)
+        counts.append(page.grid.thumbnails.rowCount())
+    assert counts == [6, 3, 9]
+
+
+def test_too_few_images_say_which_class_and_block(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    folder = image_tree(tmp_path / "pets", images=20)
+    for number in range(3, 20):
+        (folder / "dog" / f"{number:02}.jpg").unlink()
+    open_and_draw(qtbot, room, page, folder)
+    assert "'dog' (3)" in page.reason.text() or "dog" in page.reason.text()
+    assert not page.continue_button.isEnabled()
+    type_number(qtbot, page, "shots", "3")
+    settle(qtbot, room, page)
+    assert page.continue_button.isEnabled()
+    assert room.workspace.data.shots == 3
+
+
+def test_wrong_shots_are_marked_and_block(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=20))
+    type_number(qtbot, page, "shots", "0")
+    assert page.reason.text() == "Shots must be at least 1; 0 is too small."
+    assert not page.continue_button.isEnabled()
+    assert room.workspace.data.shots == 16
+    rename(qtbot, page.classes, "cat", "kitten")  # another edit does not wipe what is being typed
+    assert page.sample.form.editor("shots").lineEdit().text() == "0"
+    type_number(qtbot, page, "shots", "4")
+    settle(qtbot, room, page)
+    assert page.continue_button.isEnabled()
+
+
+def test_templates_are_edited_with_a_live_preview(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=22))
+    editor = page.prompts.editor
+    qtbot.keyClick(editor, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.keyClicks(editor, "a drawing of a ")
+    assert "needs exactly one {}" in page.prompts.note.text()
+    assert not page.continue_button.isEnabled()
+    assert room.workspace.templates() == ("a photo of a {}.",)
+    qtbot.keyClicks(editor, "{}.")
+    assert room.workspace.templates() == ("a photo of a {}.", "a drawing of a {}.")
+    assert page.prompts.preview.text() == "a photo of a cat.\na drawing of a cat."
+    assert page.continue_button.isEnabled()
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Path:
+    """A tree with a cut JPEG, a text file that calls itself a picture, and a copy."""
+    folder = image_tree(tmp_path / "spoilt", images=20)
+    bad_images.truncated_jpeg(folder / "cat" / "cut.jpg")
+    bad_images.write(folder / "cat" / "words.png", b"no picture")
+    shutil.copy(folder / "dog" / "03.jpg", folder / "dog" / "again.jpg")
+    return folder
+
+
+def test_bad_files_are_reported_with_path_and_sentence(
+    qtbot: QtBot, room: Room, page: DataPage, spoilt: Path
+) -> None:
+    open_and_draw(qtbot, room, page, spoilt)
+    assert page.tabs.tabText(1) == "Problems (3)"
+    page.tabs.setCurrentIndex(1)
+    model = page.problems.table.model()
+    rows = {model.index(row, 1).data(): model.index(row, 2).data() for row in range(model.rowCount())}
+    assert set(rows) >= {"cat/cut.jpg", "cat/words.png"}
+    assert "cut short" in rows["cat/cut.jpg"]
+    assert page.problems.summary.text() == "2 errors · 1 warning"
+    assert page.continue_button.isEnabled()
+
+
+def test_warned_files_can_be_skipped_and_used_again(
+    qtbot: QtBot, room: Room, page: DataPage, spoilt: Path
+) -> None:
+    open_and_draw(qtbot, room, page, spoilt)
+    page.tabs.setCurrentIndex(1)
+    table = page.problems.table
+    qtbot.mouseClick(
+        table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(table.model().index(0, 1)).center()
+    )
+    assert not page.problems.skip_button.isEnabled()  # an error is left out already
+    place = table.visualRect(table.model().index(2, 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseClick(page.problems.skip_button, Qt.MouseButton.LeftButton)
+    assert len(room.workspace.data.skip) == 1
+    assert room.workspace.data.skip[0].startswith("dog/")
+    assert page.problems.summary.text().endswith("1 skipped")
+    qtbot.mouseClick(page.problems.use_button, Qt.MouseButton.LeftButton)
+    assert room.workspace.data.skip == ()
+    settle(qtbot, room, page)
+
+
+def test_report_is_copied_and_saved(
+    qtbot: QtBot, room: Room, page: DataPage, spoilt: Path, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, spoilt)
+    page.problems.copy_report()
+    assert "cat/cut.jpg" in QGuiApplication.clipboard().text()
+    page.problems.save_report(tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert "cat/cut.jpg" in json.dumps(report)
+    page.problems.save_report(tmp_path / "report.txt")
+    assert "cat/cut.jpg" in (tmp_path / "report.txt").read_text(encoding="utf-8")
+    (tmp_path / "plain").write_text("in the way")
+    page.problems.save_report(tmp_path / "plain" / "report.txt")
+    assert [level for level, _ in room.notes] == ["success", "success", "success", "error"]
+
+
+def test_images_are_left_out_from_the_grid(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=20))
+    grid = page.grid
+    for row, modifier in ((0, Qt.KeyboardModifier.NoModifier), (1, Qt.KeyboardModifier.ControlModifier)):
+        place = grid.visualRect(grid.model().index(row, 0)).center()
+        qtbot.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, modifier, place)
+    menu = grid.menu()
+    grid.apply(menu.actions()[0])
+    assert room.workspace.data.skip == ("cat/00.jpg", "cat/01.jpg")
+    grid.apply(menu.actions()[3])
+    assert QGuiApplication.clipboard().text() == "cat/00.jpg\ncat/01.jpg"
+    grid.apply(menu.actions()[1])
+    assert room.workspace.data.skip == ()
+    menu.deleteLater()
+    settle(qtbot, room, page)
+
+
+def test_settings_changed_elsewhere_are_shown(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=20))
+    data = room.workspace.data.model_copy(
+        update={"shots": 5, "templates": ("{} here",), "class_names": {"dog": "hound"}}
+    )
+    room.workspace.set_data(data)
+    settle(qtbot, room, page)
+    assert page.sample.form.editor("shots").value() == 5
+    assert page.prompts.editor.toPlainText() == "{} here"
+    assert page.classes.name_index("dog").data() == "hound"
+
+
+def test_thumbnails_are_read_in_the_background_and_bounded(qtbot: QtBot, room: Room, tmp_path: Path) -> None:
+    folder = image_tree(tmp_path / "pets")
+    bad_images.write(folder / "cat" / "words.png", b"no picture")
+    loader = ThumbnailLoader(room.io, side=24, capacity=5)
+    loader.set_root(folder)
+    paths = [f"{name}/{number:02}.jpg" for name in ("cat", "dog") for number in range(4)]
+    assert all(loader.pixmap(path) is None for path in (*paths, "cat/words.png"))
+    qtbot.waitUntil(lambda: not loader.busy)
+    assert loader.cached == 5
+    kept = [path for path in paths if path in loader._cache]
+    assert loader.pixmap(kept[0]).size().toTuple() == (24, 24)
+    loader.set_root(tmp_path)
+    assert loader.cached == 0
+    assert loader.pixmap("gone.jpg") is None
+    with qtbot.waitSignal(loader.loaded):
+        pass
+    assert loader.pixmap("gone.jpg").isNull()
+
+
+def test_many_images_ask_only_for_what_is_seen(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets"))
+    qtbot.waitUntil(lambda: not page._loader.busy)
+    record = room.workspace.scan.records[0]
+    page.grid.thumbnails.set_records((record,) * 100_000)
+    assert page.grid.thumbnails.rowCount() == 100_000
+    page.grid.scrollToBottom()
+    assert page.grid.indexAt(QPoint(20, page.grid.viewport().height() - 60)).row() > 99_900
