@@ -1,0 +1,189 @@
+"""The figures of evaluations as rows, CSV and JSON; what is saved is what is shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from advclip_gui.engine.probe_types import length_text
+from advclip_gui.settings import format_epsilon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.evaluation_result import Evaluation
+
+FORMAT = "advclip-gui evaluation"
+VERSION = 1
+CSV_COLUMNS = (
+    "model",
+    "attack",
+    "norm",
+    "epsilon",
+    "epsilon_value",
+    "n",
+    "hits",
+    "accuracy",
+    "interval_low",
+    "interval_high",
+    "accuracy_after_8bit",
+    "seed",
+)
+
+
+def percent(share: float | None) -> str:
+    """Write a share in [0, 1]: "72.5 %"; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def with_interval(share: float, interval: Sequence[float]) -> str:
+    """Write a share and its 95 % interval: "72.5 % (69.6 – 75.2)"."""
+    return f"{percent(share)} ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
+
+
+def parse_epsilons(text: str) -> tuple[float, ...]:
+    """Read "1/255, 2/255, 4/255" as lengths in pixel units, each once, from small to large.
+
+    Raises:
+        ValueError: with a sentence for the user.
+    """
+    values: set[float] = set()
+    for part in text.replace(";", ",").split(","):
+        words = part.replace(" ", "")
+        if not words:
+            continue
+        try:
+            numerator, _, denominator = words.partition("/")
+            value = float(Fraction(numerator) / Fraction(denominator or 1))
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"'{part.strip()}' is not a length such as 4/255 or 0.0157.") from error
+        if not 0 <= value <= 1:
+            raise ValueError(f"An epsilon must lie between 0 and 255/255; {part.strip()} does not.")
+        values.add(value)
+    if not values:
+        raise ValueError("Give at least one epsilon, for example 1/255, 2/255, 4/255.")
+    return tuple(sorted(values))
+
+
+def figure_rows(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of exact figures: one row for each model."""
+    levels = sorted({result.epsilon for evaluation in evaluations for result in evaluation.epsilons})
+    norm = evaluations[0].norm if evaluations else "Linf"
+    epsilons = [length_text(level, "Linf" if norm == "Linf" else "L2") for level in levels]
+    head = ["Model", "n", "Clean", *epsilons, f"{epsilons[-1]} after 8 bits" if epsilons else "After 8 bits"]
+    rows = []
+    for evaluation in evaluations:
+        results = {result.epsilon: result for result in evaluation.epsilons}
+        cells = [
+            with_interval(results[level].robust_accuracy, results[level].interval)
+            if level in results
+            else "–"
+            for level in levels
+        ]
+        last = evaluation.epsilons[-1]
+        rows.append(
+            [
+                evaluation.model,
+                f"{evaluation.n:,}",
+                with_interval(evaluation.clean_accuracy, evaluation.clean_interval),
+                *cells,
+                with_interval(last.robust_after_8bit, last.interval_after_8bit),
+            ]
+        )
+    return head, rows
+
+
+def class_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the per-class table of one model."""
+    norm = "Linf" if evaluation.norm == "Linf" else "L2"
+    epsilons = [length_text(result.epsilon, norm) for result in evaluation.epsilons]
+    head = ["Class", "n", "Clean", *epsilons]
+    rows = [
+        [
+            one.name,
+            f"{one.n:,}",
+            percent(one.clean_accuracy),
+            *(percent(share) for share in one.robust_accuracy),
+        ]
+        for one in evaluation.per_class
+    ]
+    return head, rows
+
+
+def provenance_text(evaluation: Evaluation) -> str:
+    """Everything that is known of how the figures came about, one line each."""
+    lines = [
+        f"model: {evaluation.model}",
+        f"figures: {evaluation.label}",
+        f"seconds: {evaluation.seconds:.1f}",
+    ]
+    for key, value in evaluation.provenance.items():
+        if key != "model":
+            lines.append(f"{key}: {_plain(value)}")
+    for result in evaluation.epsilons:
+        fall = ", ".join(f"{title} {percent(left)}" for title, left in result.waterfall.items())
+        lines.append(f"accuracy left at {format_epsilon(result.epsilon)}: {fall}")
+    lines += [f"audit, {key}: {_plain(value)}" for key, value in evaluation.audit.items()]
+    return "\n".join(lines)
+
+
+def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The report as plain values."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "evaluations": [evaluation.to_json() for evaluation in evaluations],
+    }
+
+
+def to_csv(evaluations: Sequence[Evaluation]) -> str:
+    """The report as a table: one line per model and epsilon; epsilon 0 is the clean accuracy."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for one in evaluations:
+        seed = one.provenance.get("seed", "")
+        clean = (one.clean_hits, one.clean_accuracy, *one.clean_interval, one.clean_accuracy)
+        writer.writerow([one.model, "none", one.norm, "0/255", 0.0, one.n, *clean, seed])
+        for result in one.epsilons:
+            writer.writerow(
+                [
+                    one.model,
+                    one.label,
+                    one.norm,
+                    format_epsilon(result.epsilon),
+                    repr(result.epsilon),
+                    one.n,
+                    result.robust_hits,
+                    result.robust_accuracy,
+                    *result.interval,
+                    result.robust_after_8bit,
+                    seed,
+                ]
+            )
+    return stream.getvalue()
+
+
+def save_report(evaluations: Sequence[Evaluation], path: Path, control: Control) -> Path:
+    """Write a report; the ending .csv or .json says which.
+
+    Raises:
+        StorageError: the disk is full, or there is no permission.
+    """
+    from advclip_gui.engine.files import write_json_atomic, write_text_atomic
+
+    control.check()
+    if path.suffix.lower() == ".csv":
+        write_text_atomic(path, to_csv(evaluations))
+    else:
+        write_json_atomic(path, to_json(evaluations))
+    return path
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

@@ -1,0 +1,370 @@
+"""The Probe page: attack one image, watch the prediction flip."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QImage, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from advclip_gui.engine.catalog import CATALOG
+from advclip_gui.gui import theme
+from advclip_gui.gui.probe_controller import DRAG_PAUSE_MS, PickedImage, ProbeController, Question
+from advclip_gui.gui.probe_reading import central_square, read_picture, save_result
+from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PrimaryButton
+from advclip_gui.gui.widgets.image_canvas import to_array
+from advclip_gui.gui.widgets.image_strip import ImageStrip, image_in
+from advclip_gui.gui.widgets.probe_panel import ProbePanel
+from advclip_gui.gui.widgets.probe_stage import ProbeStage
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.datasets.records import ImageRecord
+    from advclip_gui.engine.events import ProbeStep
+    from advclip_gui.engine.model_ref import ModelRef
+    from advclip_gui.engine.probe_types import ProbeResult
+    from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
+    from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.gui.workspace import Workspace
+
+PARTIAL_STEPS_FROM = 24
+"""Images with at least this many thousand pixels are slow enough to show the attack's steps as they come."""
+
+
+class ProbePage(QWidget):
+    """Controls at the left, the probe at the right, the data's images beneath."""
+
+    def __init__(
+        self, workspace: Workspace, backend: Backend, io: IoPool, parent: QWidget | None = None
+    ) -> None:
+        """Build the page; nothing is computed before an image is picked."""
+        super().__init__(parent)
+        self.setObjectName("probePage")
+        self.setAcceptDrops(True)
+        self._workspace = workspace
+        self._backend = backend
+        self._io = io
+        self._image: PickedImage | None = None
+        self._reading: JobHandle | None = None
+        self._saving: JobHandle | None = None
+        self.controller = ProbeController(backend, self)
+        self._build()
+        self._connect()
+        self._on_scan()
+        self._on_models()
+
+    # Building --------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        look = theme.current()
+        self.panel = ProbePanel(self._backend)
+        self.stage = ProbeStage()
+        self.strip = ImageStrip(self._io)
+        self.banner = Banner()
+        self.banner.setObjectName("probeBanner")
+        self.pages = QStackedWidget()
+        work = QWidget()
+        row = QHBoxLayout(work)
+        row.setContentsMargins(look.l, look.m, look.l, look.m)
+        row.setSpacing(look.l)
+        row.addWidget(self.panel)
+        column = QVBoxLayout()
+        column.setSpacing(look.s)
+        column.addWidget(self.banner)
+        column.addWidget(self.stage, 1)
+        column.addWidget(self.strip)
+        row.addLayout(column, 1)
+        self._demo_button = PrimaryButton(
+            "Try the demo", "play", name="probeDemo", tip="Open the bundled photos."
+        )
+        self._data_button = Button("Open image folder", "folder-open-outline", name="probeOpenData")
+        self._data_button.setToolTip("Go to the Data page and choose a folder with one sub-folder per class.")
+        self.empty = EmptyState(
+            "target",
+            "Nothing to attack yet",
+            "Open a folder of images first: its class names are what the model chooses between. "
+            "After that any image will do, also one from disk or from the clipboard.",
+            [self._demo_button, self._data_button],
+        )
+        self.pages.addWidget(self.empty)
+        self.pages.addWidget(work)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self.pages)
+
+    def _connect(self) -> None:
+        workspace, panel, strip = self._workspace, self.panel, self.strip
+        workspace.scan_changed.connect(self._on_scan)
+        workspace.settings_changed.connect(self._on_settings)
+        workspace.models_changed.connect(self._on_models)
+        workspace.training_changed.connect(self._on_follow)
+        workspace.probe_requested.connect(self._on_requested)
+        self._backend.engine_ready.connect(self._show_waiting)
+        self._demo_button.clicked.connect(self._open_demo)
+        self._data_button.clicked.connect(self._open_data)
+        strip.picked.connect(self._on_picked)
+        strip.file_chosen.connect(self._on_file)
+        strip.image_pasted.connect(self._on_pasted)
+        strip.nothing_to_paste.connect(self._on_nothing)
+        panel.models.chosen.connect(self._on_model)
+        panel.follow.toggled.connect(self._on_follow)
+        panel.form.changed.connect(self._ask)
+        panel.smallest.narrowed.connect(panel.form.set_interval)
+        panel.smallest.found.connect(panel.form.set_epsilon)
+        panel.smallest.failed.connect(self._show_error)
+        panel.save_button.clicked.connect(self.save)
+        panel.copy_button.clicked.connect(self.stage.adversarial.copy)
+        self.stage.replay.moved.connect(self._on_follow)
+        for view in self.stage.views:
+            view.copied.connect(self._on_copied)
+        self.controller.answered.connect(self._on_answer)
+        self.controller.stepped.connect(self._on_step)
+        self.controller.failed.connect(self._on_failed)
+        self.controller.busy_changed.connect(self._show_waiting)
+        for keys, action in (
+            (QKeySequence.StandardKey.Paste, strip.paste),
+            (QKeySequence.StandardKey.Save, self.save),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(action)
+
+    # Data and models -------------------------------------------------------------------------------
+
+    def _on_scan(self) -> None:
+        scan = self._workspace.scan
+        self.controller.ask(None)
+        self._set_image(None)
+        self.pages.setCurrentIndex(0 if scan is None else 1)
+        self.strip.set_scan(scan, self._names())
+        self.panel.form.set_classes(self._workspace.class_names())
+        self.stage.clear(
+            "Pick an image to attack it", "From the strip below, from disk, the clipboard, or drop one here."
+        )
+        self._update_actions()
+
+    def _on_settings(self) -> None:
+        self.panel.form.set_classes(self._workspace.class_names())
+        self._ask()
+
+    def _on_models(self) -> None:
+        workspace = self._workspace
+        trained = str(workspace.run_dir) if workspace.run_dir is not None else ""
+        self.panel.models.set_refs(workspace.model_refs(), trained=trained)
+        self._on_follow()
+
+    def _on_model(self) -> None:
+        self._on_follow()
+        self._ask()
+
+    def _on_requested(self, ref: ModelRef) -> None:
+        self.panel.models.choose(ref)
+
+    def _on_follow(self) -> None:
+        ref = self.panel.models.ref()
+        live = ref is not None and ref.kind == "live"
+        self.panel.follow.setVisible(live)
+        looking = self.isVisible() and self.stage.replay.at_end and not self.panel.smallest.searching
+        self.controller.set_follow(
+            live and looking and self.panel.follow.isChecked() and self._image is not None
+        )
+
+    def _names(self) -> dict[str, str]:
+        scan = self._workspace.scan
+        if scan is None:
+            return {}
+        return dict(zip(scan.class_folders, self._workspace.class_names(), strict=True))
+
+    # Images ----------------------------------------------------------------------------------------
+
+    def _on_picked(self, record: ImageRecord) -> None:
+        scan = self._workspace.scan
+        if scan is not None:
+            label = scan.class_folders.index(record.class_name)
+            self._read(scan.path_of(record), record.path, label)
+
+    def _on_file(self, path: Path) -> None:
+        self._read(path, path.name, None)
+
+    def _on_pasted(self, image: QImage) -> None:
+        self._cancel_reading()
+        pixels = to_array(image)
+        self._set_image(PickedImage("Pasted image", pixels, preview=central_square(pixels)))
+
+    def _on_nothing(self) -> None:
+        self.banner.show_message("info", "There is no image on the clipboard. Copy one, then paste it here.")
+
+    def _read(self, path: Path, title: str, label: int | None) -> None:
+        self._cancel_reading()
+        handle = self._io.submit(partial(read_picture, path, self._model_size()), f"Reading {path.name}")
+        self._reading = handle
+        self._reading_as = (title, label)
+        handle.finished.connect(self._on_read)
+        handle.failed.connect(self._on_unreadable)
+
+    def _on_read(self, pictures: tuple[object, object]) -> None:
+        if self.sender() is not self._reading:
+            return
+        self._reading = None
+        title, label = self._reading_as
+        pixels, preview = pictures
+        self._set_image(PickedImage(title, pixels, label, preview))  # type: ignore[arg-type]
+
+    def _on_unreadable(self, error: ErrorInfo) -> None:
+        if self.sender() is self._reading:
+            self._reading = None
+            self._show_error(error)
+
+    def _cancel_reading(self) -> None:
+        handle, self._reading = self._reading, None
+        if handle is not None:
+            handle.cancel()
+
+    def _model_size(self) -> int:
+        """Input size of the backbone, 0 where only the loaded model will tell."""
+        backbone = self._workspace.settings.backbone
+        sizes = [entry.image_size for entry in CATALOG if entry.name == backbone.name]
+        return sizes[0] if sizes else 0
+
+    def _set_image(self, image: PickedImage | None) -> None:
+        self._image = image
+        self.banner.clear()
+        if image is not None:
+            self.stage.show_image(image, "Attacking …")
+        self._on_follow()
+        self._ask()
+
+    # Asking ----------------------------------------------------------------------------------------
+
+    def _question(self) -> Question | None:
+        ref, request = self.panel.models.ref(), self.panel.form.request()
+        names = self._workspace.class_names()
+        if self._image is None or ref is None or request is None or not names:
+            return None
+        return Question(ref, names, self._workspace.templates(), self._image, request)
+
+    def _ask(self, dragging: bool = False) -> None:
+        question = self._question()
+        self.panel.smallest.set_question(question)
+        live = question is not None and question.ref.kind == "live"
+        if question is not None and question == self.stage.question and not live:
+            self.controller.ask(None)  # back to what is on screen
+        else:
+            self.controller.ask(question, pause_ms=DRAG_PAUSE_MS if dragging else 0)
+        self._show_waiting()
+        self._update_actions()
+
+    def _on_answer(self, question: Question, result: ProbeResult) -> None:
+        question.image.prepared.setdefault(question.ref.backbone, result.original)
+        self.banner.clear()
+        self.stage.show_result(question, result)
+        self._show_waiting()
+        self._update_actions()
+
+    def _on_step(self, question: Question, step: ProbeStep) -> None:
+        slow = step.adversarial.shape[0] * step.adversarial.shape[1] >= PARTIAL_STEPS_FROM * 1000
+        if slow and question != self.stage.question:
+            self.stage.show_partial(question, step)
+            self._update_actions()
+
+    def _on_failed(self, question: Question, error: ErrorInfo) -> None:
+        if self.stage.question is None or self.stage.question.image is not question.image:
+            self.stage.show_image(question.image, "Not attacked")
+        self._show_error(error)
+        self._show_waiting()
+        self._update_actions()
+
+    def _show_error(self, error: ErrorInfo) -> None:
+        self.banner.show_message("error", error.sentence, error.details)
+
+    def _show_waiting(self) -> None:
+        """Say what is going on, and whether what is on screen belongs to the controls."""
+        if not self.controller.busy:
+            wrong = self._image is not None and self.stage.result is not None and self._question() is None
+            self.stage.set_updating("Not updated: a value is wrong" if wrong else "", dim=wrong)
+            return
+        wanted = self.controller.wanted
+        if not self._backend.ready and self._backend.engine_error is None:
+            text = "The engine is loading …"
+        elif wanted == self.stage.question:
+            text = "Following training …"
+        else:
+            text = "Updating …" if self.stage.result is not None else "Attacking …"
+        self.stage.set_updating(text, dim=wanted != self.stage.question)
+
+    def _update_actions(self) -> None:
+        there = self.stage.result is not None
+        self.panel.save_button.setEnabled(there and self._saving is None)
+        self.panel.copy_button.setEnabled(self.stage.adversarial.image is not None)
+
+    # Saving ----------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Ask where, and write the three files."""
+        result, question = self.stage.result, self.stage.question
+        if result is None or question is None or self._saving is not None:
+            return
+        stem = f"{Path(question.image.title).stem}-{result.request.attack}".replace(" ", "-").lower()
+        name, _ = QFileDialog.getSaveFileName(self, "Save this probe", f"{stem}.json", "Probe (*.json)")
+        if name:
+            self.save_to(Path(name))
+
+    def save_to(self, path: Path) -> None:
+        """Write PATH.json and the two images beside it."""
+        result, question = self.stage.result, self.stage.question
+        if result is None or question is None:
+            return
+        self._saving = self._io.submit(partial(save_result, result, question, path), "Saving the probe")
+        self._saving.finished.connect(self._on_saved)
+        self._saving.failed.connect(self._show_error)
+        self._saving.ended.connect(self._on_save_ended)
+        self._update_actions()
+
+    def _on_saved(self, paths: list[Path]) -> None:
+        names = ", ".join(path.name for path in paths)
+        self._workspace.notify.emit("success", f"Saved {names} in {paths[0].parent}.", "")
+
+    def _on_save_ended(self) -> None:
+        self._saving = None
+        self._update_actions()
+
+    def _on_copied(self) -> None:
+        self._workspace.notify.emit("success", "The image is on the clipboard.", "")
+
+    # Qt --------------------------------------------------------------------------------------------
+
+    def _open_demo(self) -> None:
+        self._workspace.open_demo(then="probe")
+
+    def _open_data(self) -> None:
+        self._workspace.navigate.emit("data")
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take image files and pictures; folders go to the window."""
+        if self._workspace.scan is not None and image_in(event.mimeData()) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Attack what was dropped."""
+        self.strip.take_mime(event.mimeData())
+        event.acceptProposedAction()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Go on following a training run."""
+        super().showEvent(event)
+        self._on_follow()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Follow nothing nobody sees."""
+        super().hideEvent(event)
+        self.controller.set_follow(False)
+
+    def shut_down(self) -> None:
+        """Cancel what is under way; called when the window closes."""
+        self._cancel_reading()
+        self.controller.stop()
+        self.panel.smallest.stop()
+        self.stage.stop()
+        self.strip.stop()

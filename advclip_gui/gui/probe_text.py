@@ -1,0 +1,108 @@
+"""What a probe found, in words and with a sign that needs no colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from advclip_gui.engine.attacks.catalog import attack_info
+from advclip_gui.engine.probe_types import length_text
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.events import ProbeStep
+    from advclip_gui.engine.probe_types import ProbeRequest, ProbeResult
+
+FLIPPED, HELD, WRONG, NEUTRAL = "flipped", "held", "wrong", "neutral"
+"""Tones: the attack changed the prediction; it did not; it was wrong before; nothing is known yet."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One plain sentence with a tone, a one-word sign and what else there is to know."""
+
+    tone: str
+    sign: str
+    sentence: str
+    note: str = ""
+
+
+def tidy_length(value: float, norm: str) -> str:
+    """Write an epsilon as it is shown beside the slider."""
+    return length_text(round(value, 9), "Linf" if norm == "Linf" else "L2")
+
+
+def result_verdict(result: ProbeResult, label: int | None) -> Verdict:
+    """Say what the attack did to the prediction.
+
+    Args:
+        result: the probe.
+        label: the true class, None if unknown.
+    """
+    names, request = result.class_names, result.request
+    at = tidy_length(request.epsilon, request.norm)
+    before, after = names[result.before_label], names[result.after_label]
+    notes = []
+    if label is not None and label != result.before_label:
+        notes.append(f"Wrong before any attack: the true label is {names[label]}.")
+    if request.target is not None and result.after_label != request.target:
+        notes.append(f"The target {names[request.target]} was not reached.")
+    if result.after_label != result.before_label:
+        if label is not None and result.after_label == label:
+            notes.append("The attack happens to make it right.")
+        else:
+            share = 100 * result.after[result.after_label]
+            notes.append(f"The model is {share:.0f} % sure of {after} on an image that looks the same.")
+        return Verdict(FLIPPED, "Flipped", f"{before} → {after} at {at}", " ".join(notes))
+    if label is not None and label != result.before_label:
+        return Verdict(WRONG, "Wrong already", f"Still {before} at {at}", " ".join(notes))
+    share = 100 * result.after[result.before_label]
+    notes.append(f"The model stays {share:.0f} % sure of {before}.")
+    return Verdict(HELD, "Holds", f"Still {before} at {at}", " ".join(notes))
+
+
+def step_verdict(result: ProbeResult, step: ProbeStep, label: int | None) -> Verdict:
+    """Say what the prediction is at one step of the replay; `label` is the true class, if known."""
+    names = result.class_names
+    now = max(range(len(step.probabilities)), key=step.probabilities.__getitem__)
+    share = 100 * step.probabilities[now]
+    where = f"step {step.step} of {step.total_steps}" if step.step else "the starting point"
+    before = names[result.before_label]
+    note = f"Replay: the model is {share:.0f} % sure of {names[now]} at {where}."
+    if now == result.before_label:
+        wrong = label is not None and label != now
+        tone, sign = (WRONG, "Wrong already") if wrong else (HELD, "Holds")
+        return Verdict(tone, sign, f"Still {before} at {where}", note)
+    return Verdict(FLIPPED, "Flipped", f"{before} → {names[now]} at {where}", note)
+
+
+def survival_text(result: ProbeResult) -> tuple[str, str, str] | None:
+    """Text, tone and tooltip on whether the flip survives 8-bit saving; None where nothing flipped."""
+    if result.after_label == result.before_label:
+        return None
+    if result.flipped_after_8bit:
+        return (
+            "Survives 8-bit saving",
+            "good",
+            "The image rounded to 8 bits, as a PNG holds it, is still misclassified.",
+        )
+    return (
+        "Lost in 8-bit saving",
+        "warning",
+        "The flip needs changes smaller than 1/255 that an 8-bit image cannot hold: "
+        f"once rounded, the model says {result.class_names[result.after_8bit_label]} again.",
+    )
+
+
+def request_text(request: ProbeRequest) -> str:
+    """Write the attack in one line: "PGD · 10 steps · L∞ · 2/255"."""
+    info = attack_info(request.attack)
+    parts = [info.title]
+    if "steps" in info.options:
+        parts.append(f"{request.steps} steps" if request.steps != 1 else "1 step")
+    if "restarts" in info.options and request.restarts > 1:
+        parts.append(f"{request.restarts} restarts")
+    if request.norm == "Linf":
+        parts += ["L∞", tidy_length(request.epsilon, "Linf")]
+    else:
+        parts.append(f"L2 {request.epsilon:.4g}")
+    return " · ".join(parts)
