@@ -164,7 +164,8 @@ class _Subject:
             raise ValueError(f"a probe needs a (H, W, 3) uint8 image, not {image.shape} {image.dtype}")
         self.classifier = classifier
         self.device = device_of(classifier)
-        self.pixels = to_pixels(np.ascontiguousarray(image)[None], self.device)
+        # A copy: an image straight from a decoder may be read-only, which torch warns of.
+        self.pixels = to_pixels(np.array(image)[None], self.device)
         with attack_mode(classifier):
             self.clean = self.logits_of(image)
         classes = self.clean.shape[1]
@@ -184,7 +185,7 @@ class _Subject:
     def logits_of(self, image: NDArray[np.uint8]) -> Tensor:
         """(1, C)."""
         with torch.no_grad():
-            answer: Tensor = self.classifier(to_pixels(np.ascontiguousarray(image)[None], self.device))
+            answer: Tensor = self.classifier(to_pixels(np.array(image)[None], self.device))
         return answer
 
     def attack(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from advclip_gui.engine.attacks.catalog import AttackOptions
@@ -15,7 +16,6 @@ from advclip_gui.engine.pixels import device_of
 from advclip_gui.engine.statistics import wilson
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -70,8 +70,8 @@ def quick_accuracy(
     with attack_mode(classifier):
         for first in range(0, n, batch_size):
             control.check()
-            pixels = to_pixels(images[first : first + batch_size], device)
-            truth = torch.as_tensor(labels[first : first + batch_size], dtype=torch.int64, device=device)
+            pixels = to_pixels(np.array(images[first : first + batch_size]), device)
+            truth = torch.tensor(labels[first : first + batch_size], dtype=torch.int64, device=device)
             # Not inference mode: what a classifier caches in it, autograd refuses later.
             with torch.no_grad():
                 right = predictions(classifier(pixels)) == truth

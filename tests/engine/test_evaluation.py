@@ -260,6 +260,15 @@ def test_quick_accuracy_agrees_with_the_attack(data):
     assert [module.training for module in model.modules()] == modes
 
 
+def test_read_only_images():
+    images, labels = blobs(10)
+    images.flags.writeable = labels.flags.writeable = False
+    asked = {"control": Control(), "seed": 0}
+    quick = quick_accuracy(trained(), images, labels, epsilon=0.0, steps=1, batch_size=4, **asked)
+    whole = evaluate(trained(), images, labels, epsilons=[0.01], **asked)
+    assert quick.clean_hits == whole.clean_hits == quick.robust_hits
+
+
 def test_quick_accuracy_of_nothing():
     images, labels = blobs(0)
     result = quick_accuracy(

@@ -144,6 +144,12 @@ def test_wrong_values(model, image, wrong):
             call(model, image, ProbeRequest(**wrong), control=Control())
 
 
+def test_read_only_images(model, image):
+    frozen = image.copy()
+    frozen.flags.writeable = False
+    assert probe(model, frozen, ProbeRequest(), control=Control()).original.flags.writeable
+
+
 def test_wrong_image(model):
     with pytest.raises(ValueError, match="uint8"):
         probe(model, np.zeros((3, 8, 8), dtype=np.uint8), ProbeRequest(), control=Control())
