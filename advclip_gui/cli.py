@@ -20,6 +20,7 @@ from advclip_gui.commands.evaluate import evaluate
 from advclip_gui.commands.export import export
 from advclip_gui.commands.screenshots import screenshots
 from advclip_gui.commands.train import train
+from advclip_gui.commands.watcher import StopNow
 from advclip_gui.engine.control import Cancelled
 from advclip_gui.engine.errors import UserError
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         app(args=arguments, prog_name=PROGRAM)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except (Cancelled, KeyboardInterrupt):
+    except (Cancelled, StopNow, KeyboardInterrupt):
         return _end("Cancelled.", CANCELLED, debug=False)
     except UserError as error:
         return _end(str(error), FAILED, debug=debug)

@@ -126,7 +126,6 @@ def _run(settings: RunSettings, folder: RunFolder, resume: bool) -> dict[str, An
     with Watcher() as watcher:
         from advclip_gui.engine.training import train as run_training
 
-        watcher.control.check()
         try:
             done = run_training(settings, control=watcher.control, run_dir=folder.path, resume=resume)
         except Cancelled:

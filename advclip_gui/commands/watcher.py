@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from advclip_gui.engine.control import Cancelled, Control
+from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import EvalDone, Event, Log, Progress, StepDone, TrainingStarted
 
 if TYPE_CHECKING:
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class StopNow(BaseException):
+    """The user asked twice, or nothing that must be put in order has begun; no library may swallow it."""
+
+
 class Watcher:
     """A context that shows events and turns signals into cancellation.
 
     On a terminal, progress moves in place; elsewhere only what is worth keeping in a log is
-    written. The first Ctrl+C cancels at the next step; the second one stops at once.
-
-    Attributes:
-        control: what the long call takes.
+    written. The first Ctrl+C cancels at the next step; the second one, or one before the call has
+    taken the control (while torch is being imported), stops at once.
     """
 
     def __init__(self, *, interactive: bool | None = None) -> None:
         """Prepare the control; `interactive` None asks whether standard error is a terminal."""
-        self.control = Control(self._show)
+        self._control = Control(self._show)
+        self._in_use = False
         self._interactive = sys.stderr.isatty() if interactive is None else interactive
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -57,10 +60,16 @@ class Watcher:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @property
+    def control(self) -> Control:
+        """What the long call takes; asked for only when the call begins."""
+        self._in_use = True
+        return self._control
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.control.cancelled:
-            raise Cancelled
-        self.control.cancel()
+        if self._control.cancelled or not self._in_use:
+            raise StopNow
+        self._control.cancel()
         self._line("Cancelling at the next step; press Ctrl+C again to stop at once.")
 
     def _show(self, event: Event) -> None:

@@ -1,0 +1,311 @@
+"""Exit codes and sentences of the command line, without loading a model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from advclip_gui import __main__, __version__, cli
+from advclip_gui.commands import train
+from advclip_gui.commands.options import epsilon, epsilons
+from advclip_gui.commands.output import percent_with_interval, plain
+from advclip_gui.commands.watcher import StopNow, Watcher
+from advclip_gui.engine.control import Cancelled
+from advclip_gui.engine.errors import CheckpointError, SettingsError, UserError
+from advclip_gui.engine.events import EvalDone, Log, Progress
+from advclip_gui.engine.runs import RunFolder
+from advclip_gui.presets import PRESETS
+from advclip_gui.settings import RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+# --- which door -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "window"),
+    [
+        ([], True),
+        (["--demo"], True),
+        (["--help"], False),
+        (["--version"], False),
+        (["train", "--demo"], False),
+        (["doctor"], False),
+        (["trian"], False),
+    ],
+)
+def test_the_arguments_choose_the_door(arguments: list[str], window: bool) -> None:
+    assert __main__.wants_window(arguments) == window
+
+
+def test_a_folder_opens_the_window(tmp_path: Path) -> None:
+    assert __main__.wants_window([str(tmp_path)])
+
+
+def test_the_list_of_commands_is_the_one_of_the_command_line() -> None:
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}  # type: ignore[union-attr]
+    assert names == set(__main__.COMMANDS)
+
+
+# --- usage ------------------------------------------------------------------------------------
+
+
+def test_help_and_version(program: Callable[..., Any]) -> None:
+    assert program("--version").out.strip() == f"advclip-gui {__version__}"
+    shown = program("--help")
+    assert shown.status == 0
+    for command in __main__.COMMANDS:
+        assert f"\n  {command} " in shown.out
+        assert program(command, "--help").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["trian"], "No such command"),
+        (["train"], "give a settings file, or --demo"),
+        (["train", "--demo", "settings.toml"], "not both"),
+        (["train", "--resume"], "--run-dir"),
+        (["train", "--demo", "--set", "lora.rank"], "section.key=value"),
+        (["train", "--demo", "--set", "lora.rank=many"], "lora.rank: "),
+        (["train", "--demo", "--set", "lora.rnak=1"], "There is no setting 'lora.rnak'"),
+        (["train", "--demo", "--set", "adversary.epsilon=-1"], "adversary.epsilon: "),
+        (["train", "--nonsense"], "No such option"),
+        (["evaluate"], "Missing argument"),
+        (["evaluate", "advclip-mini", "--eps", "-1"], "below 0"),
+        (["evaluate", "advclip-mini", "--eps", "300"], "did you mean 300/255"),
+        (["evaluate", "advclip-mini", "--eps", "1/255,four"], "not a length"),
+        (["evaluate", "advclip-mini", "--eps", ","], "at least one"),
+        (["evaluate", "advclip-mini", "--eps", "nan"], "not a length"),
+        (["evaluate", "advclip-mini", "--steps", "0"], "'--steps'"),
+        (["evaluate", "advclip-mini", "--norm", "L3"], "L3"),
+        (["attack", "x.png"], "Missing option '--model'"),
+        (["attack", "x.png", "--model", "advclip-mini", "--eps", "300"], "did you mean 300/255"),
+        (["export", "run"], "Missing option '--out'"),
+        (["export", "run", "--out", "x", "--format", "onnx"], "onnx"),
+        (["bench", "nonsense"], "no benchmark 'nonsense'"),
+    ],
+)
+def test_wrong_usage_ends_with_2(program: Callable[..., Any], arguments: list[str], part: str) -> None:
+    outcome = program(*arguments)
+    assert outcome.status == 2
+    assert part in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["train", "gone.toml"], "gone.toml cannot be read"),
+        (["data", "gone"], "does not exist"),
+        (["export", "gone", "--out", "x"], "There is no run folder gone"),
+        (["data", "demo", "--json", "gone/x.json"], "The folder of gone"),
+        (["doctor", "--json", "."], "needs a file name"),
+    ],
+)
+def test_failure_ends_with_1_and_a_sentence(
+    program: Callable[..., Any],
+    arguments: list[str],
+    part: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = program(*arguments)
+    assert outcome.status == 1
+    assert part in outcome.sentence
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "part"),
+    [
+        (UserError("The disk is full.", "Free some space."), 1, "The disk is full. Free some space."),
+        (RuntimeError("inner\nsecond line"), 1, "Something unexpected went wrong (RuntimeError: inner)"),
+        (MemoryError(), 1, "not enough memory"),
+        (Cancelled(), 130, "Cancelled."),
+        (StopNow(), 130, "Cancelled."),
+    ],
+)
+def test_whatever_is_raised_becomes_a_sentence_and_a_status(
+    program: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: int,
+    part: str,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("advclip_gui.engine.datasets.folder.scan", fail)
+    outcome = program("data", "demo")
+    assert outcome.status == status
+    assert part in outcome.sentence
+
+
+def test_debug_shows_the_traceback(program: Callable[..., Any]) -> None:
+    outcome = program("data", "/no/such/folder", "--debug")
+    assert outcome.status == 1
+    assert "Traceback" in outcome.err
+    assert "DataError" in outcome.err
+
+
+def test_the_module_is_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "advclip_gui", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"advclip-gui {__version__}")
+
+
+# --- which run --------------------------------------------------------------------------------
+
+DEMO = PRESETS["demo"].settings
+
+
+def checkpointed(folder: Path, settings: RunSettings, state: Any = "cancelled") -> RunFolder:
+    run = RunFolder(folder)
+    run.start(settings, device="CPU", split={})
+    run.set_state(state)
+    run.checkpoint_path.parent.mkdir()
+    run.checkpoint_path.write_bytes(b"")
+    return run
+
+
+def test_the_demo_is_planned() -> None:
+    assert train.plan(None, True, (), None, False) == (DEMO, False)
+    changed, _ = train.plan(None, True, ("lora.rank=2", "adversary.epsilon = 1/255"), None, False)
+    assert changed.lora.rank == 2
+    assert changed.adversary.epsilon == pytest.approx(1 / 255)
+
+
+def test_a_settings_file_is_planned(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[lora]\nrank = 3\n", encoding="utf-8")
+    settings, resume = train.plan(path, False, ("lora.alpha=2",), tmp_path / "run", False)
+    assert (settings.lora.rank, settings.lora.alpha, resume) == (3, 2.0, False)
+
+
+def test_a_run_is_resumed_with_its_own_settings(tmp_path: Path) -> None:
+    settings = RunSettings(name="mine")
+    checkpointed(tmp_path / "run", settings)
+    assert train.plan(None, False, (), tmp_path / "run", True) == (settings, True)
+    with pytest.raises(SettingsError, match="not the settings"):
+        train.plan(None, True, (), tmp_path / "run", True)
+    with pytest.raises(typer.BadParameter, match="started with"):
+        train.plan(None, False, ("lora.rank=2",), tmp_path / "run", True)
+
+
+def test_resuming_nothing_starts_anew_where_the_settings_are_given(tmp_path: Path) -> None:
+    assert train.plan(None, True, (), tmp_path / "new", True) == (DEMO, False)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        train.plan(None, False, (), tmp_path / "new", True)
+
+
+def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
+    checkpointed(tmp_path / "run", DEMO)
+    with pytest.raises(CheckpointError, match="is not empty"):
+        train.plan(None, True, (), tmp_path / "run", False)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(CheckpointError, match="is not empty"):
+        train.plan(None, True, (), file, False)
+
+
+def test_a_run_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    checkpointed(tmp_path / "run", DEMO, state="running")
+    with pytest.raises(CheckpointError, match="another process"):
+        train.plan(None, True, (), tmp_path / "run", True)
+
+
+# --- small parts ------------------------------------------------------------------------------
+
+
+def test_lengths_are_read() -> None:
+    assert epsilons("1/255, 0.5/255,0") == pytest.approx((1 / 255, 0.5 / 255, 0))
+    assert epsilon("3", norm="L2") == 3
+
+
+def test_results_are_plain_for_json() -> None:
+    value = {"a": (1, float("nan"), float("inf")), "p": Path("x"), "e": Progress(task="t", done=1, total=2)}
+    assert plain(value) == {
+        "a": [1, None, None],
+        "p": "x",
+        "e": {"task": "t", "done": 1, "total": 2, "detail": ""},
+    }
+
+
+def test_shares_are_written_with_their_interval() -> None:
+    assert percent_with_interval(0.725, (0.6, 0.8)) == "72.5 % (60.0 to 80.0)"
+    assert percent_with_interval(None, None) == "-"
+
+
+def test_without_a_terminal_only_what_belongs_in_a_log_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watcher(interactive=False) as watcher:
+        control = watcher.control
+        control.progress("Scanning", 1, 2)
+        control.report(Log(message="a note"))
+        control.report(Log(message="a doubt", level="warning"))
+        control.report(
+            EvalDone(
+                step=5,
+                model="adapter",
+                n=100,
+                epsilon=2 / 255,
+                attack="PGD-10",
+                split="val",
+                clean_accuracy=0.8,
+                clean_interval=(0.7, 0.9),
+                robust_accuracy=0.2,
+                robust_interval=(0.1, 0.3),
+            )
+        )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "a note",
+        "Warning: a doubt",
+        "Step 5  adapter  clean 80.0 %  robust 20.0 %  (PGD-10, 2/255, n = 100 val)",
+    ]
+
+
+def test_on_a_terminal_progress_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watcher(interactive=True) as watcher:
+        watcher.control.progress("Scanning", 1, 2, "cats")
+        watcher.control.progress("Hashing", 3, 0)
+        watcher.control.report(Log(message="[a note]"))
+        watcher.control.progress("Scanning", 2, 2)
+    shown = capsys.readouterr().err
+    assert "[a note]" in shown
+
+
+def test_ctrl_c_cancels_at_the_next_step_and_twice_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    with Watcher(interactive=False) as watcher:
+        control = watcher.control
+        signal.raise_signal(signal.SIGINT)
+        assert control.cancelled
+        with pytest.raises(Cancelled):
+            control.check()
+        with pytest.raises(StopNow):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "again to stop at once" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_work_begins_stops_at_once() -> None:
+    import signal
+
+    with Watcher(interactive=False), pytest.raises(StopNow):
+        signal.raise_signal(signal.SIGINT)
