@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from advclip_gui.commands.models import ChosenModel, choose_model
+from advclip_gui.commands.models import ChosenModel, choose_model, have_weights
 from advclip_gui.commands.options import (
     ArchitectureOption,
     CheckpointOption,
     DebugOption,
     DeviceOption,
+    DownloadOption,
     JsonOption,
     check_json_place,
     epsilon,
@@ -67,6 +68,7 @@ def attack(
     device: DeviceOption = "auto",
     checkpoint: CheckpointOption = "",
     architecture: ArchitectureOption = "",
+    download: DownloadOption = False,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -96,6 +98,7 @@ def attack(
         request.options()
         true_label = _class_index(label, class_names, "--label")
         control = watcher.control
+        have_weights(chosen.ref.backbone, download=download, control=watcher.starting)
         templates = chosen.templates or DataSettings().templates
         classifier = Session(device).classifier(chosen.ref, class_names, templates, control)
         pixels = prepare(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from advclip_gui.commands.models import ChosenModel, choose_model
+from advclip_gui.commands.models import ChosenModel, choose_model, have_weights
 from advclip_gui.commands.options import (
     ArchitectureOption,
     CheckpointOption,
     DebugOption,
     DeviceOption,
+    DownloadOption,
     JsonOption,
     check_json_place,
     epsilons,
@@ -48,6 +49,7 @@ def evaluate(
     device: DeviceOption = "auto",
     checkpoint: CheckpointOption = "",
     architecture: ArchitectureOption = "",
+    download: DownloadOption = False,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -60,6 +62,7 @@ def evaluate(
 
         attack_names(attack)
         chosen = choose_model(model, checkpoint=checkpoint, architecture=architecture)
+        have_weights(chosen.ref.backbone, download=download, control=watcher.starting)
         classifier, selection, pixels, labels, provenance = _prepare(
             chosen, folder, part, images, device, watcher.control
         )

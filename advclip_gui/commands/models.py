@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advclip_gui.engine.catalog import CATALOG
-from advclip_gui.engine.errors import CheckpointError
+from advclip_gui.engine.catalog import CATALOG, availability, entry
+from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.prompts import clean_class_name
 from advclip_gui.settings import BackboneSettings, DataSettings
 
 if TYPE_CHECKING:
+    from advclip_gui.engine.control import Control
     from advclip_gui.settings import RunSettings
 
 
@@ -66,6 +67,30 @@ def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> 
         f"There is no run folder, adapter folder, checkpoint file or backbone '{word}'.",
         f"Backbones: {', '.join(names)}.",
     )
+
+
+def have_weights(backbone: BackboneSettings, *, download: bool, control: Control) -> None:
+    """Make sure the backbone's weights are here, before anything heavy is imported.
+
+    Args:
+        backbone: whose weights.
+        download: whether the network may be asked for them.
+        control: progress and cancel.
+
+    Raises:
+        BackboneError: they are not here and may not be fetched, or cannot be.
+        Cancelled: through `control`.
+    """
+    state = availability(backbone)
+    if state.here:
+        return
+    if not entry(backbone).hub_id:
+        raise BackboneError(state.sentence)
+    if not download:
+        raise BackboneError(state.sentence, "Or add --download to fetch it now.")
+    from advclip_gui.engine.download import fetch_weights
+
+    fetch_weights(backbone, control=control)
 
 
 def _adapter(path: Path, checkpoint: str) -> ChosenModel:

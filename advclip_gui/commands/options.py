@@ -32,6 +32,10 @@ ArchitectureOption = Annotated[
         "--architecture", metavar="NAME", help="The open_clip model a checkpoint file given as model fits."
     ),
 ]
+DownloadOption = Annotated[
+    bool,
+    typer.Option("--download", help="Fetch the backbone's weights first if they are not on this machine."),
+]
 
 
 def epsilon(text: str, norm: str = "Linf", option: str = "--eps") -> float:

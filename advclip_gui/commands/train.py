@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from advclip_gui.commands.options import DebugOption, JsonOption, check_json_place
+from advclip_gui.commands.models import have_weights
+from advclip_gui.commands.options import DebugOption, DownloadOption, JsonOption, check_json_place
 from advclip_gui.commands.output import percent_with_interval, table, write_json
 from advclip_gui.commands.watcher import Watcher
 from advclip_gui.engine.control import Cancelled
@@ -35,6 +36,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint in --run-dir, if there is one.")
     ] = False,
+    download: DownloadOption = False,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -46,7 +48,7 @@ def train(
         typer.echo(f"The run in {folder.path} is finished already.")
         summary = {"run_dir": str(folder.path), "state": "finished", "result": folder.result()}
     else:
-        summary = _run(settings, folder, resume)
+        summary = _run(settings, folder, resume, download)
     show(summary)
     write_json(json_file, "train", summary)
 
@@ -122,8 +124,9 @@ def with_assignments(settings: RunSettings, assignments: Sequence[str]) -> RunSe
         raise typer.BadParameter(error.message, param_hint="'--set'") from error
 
 
-def _run(settings: RunSettings, folder: RunFolder, resume: bool) -> dict[str, Any]:
+def _run(settings: RunSettings, folder: RunFolder, resume: bool, download: bool) -> dict[str, Any]:
     with Watcher() as watcher:
+        have_weights(settings.backbone, download=download, control=watcher.starting)
         from advclip_gui.engine.training import train as run_training
 
         try:

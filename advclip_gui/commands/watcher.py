@@ -66,6 +66,11 @@ class Watcher:
         self._in_use = True
         return self._control
 
+    @property
+    def starting(self) -> Control:
+        """The same control for what comes before, and may be broken off at any moment."""
+        return self._control
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._control.cancelled or not self._in_use:
             raise StopNow

@@ -119,6 +119,24 @@ def test_a_backbone_that_is_not_here_is_one_sentence(program: Callable[..., Any]
     assert outcome.status == 1
     assert "is not on this machine" in outcome.sentence
     assert "Local checkpoint file" in outcome.sentence
+    assert "--download" in outcome.sentence
+
+
+def test_offline_a_download_is_one_sentence(program: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = program(
+        "train", "--demo", "--download", "--set", "backbone.name=ViT-B-16", "--run-dir", tmp_path / "run"
+    )
+    assert outcome.status == 1
+    assert "HF_HUB_OFFLINE" in outcome.sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_is_not_there_is_named(program: Callable[..., Any], tmp_path: Path) -> None:
+    outcome = program(
+        "train", "--demo", "--set", "backbone.name=local", "--set", "backbone.checkpoint=/gone/b32.pt"
+    )
+    assert outcome.status == 1
+    assert "/gone/b32.pt" in outcome.sentence
 
 
 @pytest.mark.parametrize(
