@@ -54,6 +54,8 @@ class ClipClassifier(nn.Module):
     Attributes:
         class_names: as in the prompts, one for each logit.
         image_size: side of the square input in pixels.
+        interpolation: of the resize that makes such an input: "bicubic" or "bilinear".
+        resize_mode: "shortest" (then centre crop) or "squash".
     """
 
     def __init__(self, backbone: Backbone, class_names: Sequence[str], text_features: Tensor) -> None:
@@ -69,6 +71,8 @@ class ClipClassifier(nn.Module):
         self.visual: nn.Module = model.visual
         self.class_names = tuple(class_names)
         self.image_size = backbone.image_size
+        self.interpolation = backbone.interpolation
+        self.resize_mode = backbone.resize_mode
         self.mean: Tensor
         self.std: Tensor
         self.text_features: Tensor

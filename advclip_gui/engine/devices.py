@@ -1,8 +1,10 @@
-"""Which device computes, and what it is called."""
+"""Which device computes, what it is called, and how its host's memory is kept."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from typing import Literal
 
 import torch
@@ -30,3 +32,25 @@ def describe_device(device: torch.device) -> str:
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name}, {properties.total_memory / 2**30:.0f} GB"
     return "Apple GPU (MPS)" if device.type == "mps" else f"CPU, {os.cpu_count() or 1} cores"
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 2**20
+_KEPT_BYTES = 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed blocks instead of handing every large tensor back to the system.
+
+    Each step frees and takes the same activations; given back, all their pages fault in again and
+    are zeroed. Rounding is not touched. Returns whether there was a glibc to tell.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        tune = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False  # another C library, e.g. musl
+    return bool(tune(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)) and bool(
+        tune(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    )

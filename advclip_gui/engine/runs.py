@@ -21,7 +21,7 @@ from advclip_gui import __version__
 from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import CheckpointError, SettingsError
 from advclip_gui.engine.files import append_line, write_json_atomic, write_text_atomic
-from advclip_gui.settings import DEMO_FOLDER, RunSettings
+from advclip_gui.settings import DEMO_FOLDER, BackboneSettings, RunSettings
 
 if TYPE_CHECKING:
     from advclip_gui.engine.events import Event
@@ -88,6 +88,9 @@ class RunSummary:
     n: int | None
     started: float
     state: RunState
+    backbone_settings: BackboneSettings
+    has_adapter: bool
+    has_checkpoint: bool
 
 
 class RunFolder:
@@ -219,6 +222,9 @@ class RunFolder:
             n=adapter.get("n"),
             started=float(record.get("started", 0.0)),
             state=self.state(),
+            backbone_settings=settings.backbone,
+            has_adapter=self.has_adapter,
+            has_checkpoint=self.has_checkpoint,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from advclip_gui.engine import adapters
 from advclip_gui.engine.backbones import Backbone, load_backbone
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier
-from advclip_gui.engine.devices import choose_device, describe_device
+from advclip_gui.engine.devices import choose_device, describe_device, keep_freed_memory
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.recipe_facts import RecipeFacts, describe_recipe, matmul_rate
 from advclip_gui.engine.runs import RunFolder
@@ -47,6 +47,7 @@ class Session:
 
     def __init__(self, device: Literal["auto", "cuda", "mps", "cpu"] = "auto") -> None:
         """Choose the device. Raises `DeviceError` where it is not there."""
+        keep_freed_memory()
         self.device = choose_device(device)
         self.device_text = describe_device(self.device)
         self._backbones: OrderedDict[tuple[object, ...], Backbone] = OrderedDict()

@@ -14,7 +14,7 @@ from advclip_gui.engine import adapters
 from advclip_gui.engine.checkpoint import load_state, save_state
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.datasets.sampling import split_digest, split_from_json, split_to_json
-from advclip_gui.engine.devices import choose_device, describe_device
+from advclip_gui.engine.devices import choose_device, describe_device, keep_freed_memory
 from advclip_gui.engine.errors import DeviceError, TrainingError, UserError
 from advclip_gui.engine.evaluation import evaluate
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Event, Log, StepDone, TrainingStarted
@@ -110,6 +110,7 @@ def _train(
     resume: bool,
     on_live: Callable[[LiveAdapter | None], None],
 ) -> RunResult:
+    keep_freed_memory()
     device = choose_device(settings.device)
     saved = load_state(folder.checkpoint_path) if resume else None
     recorded = folder.split() if resume else None

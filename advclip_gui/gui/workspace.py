@@ -48,6 +48,8 @@ class Workspace(QObject):
     """Level ("info", "success", "warning", "error"), message, details."""
     probe_requested = Signal(object)
     """A ModelRef the Probe page should choose."""
+    export_requested = Signal(object)
+    """The folder of a run whose adapter the user wants to hand on."""
 
     def __init__(self, backend: Backend, io: IoPool, parent: QObject | None = None) -> None:
         """Start with no data and the default recipe."""
