@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
+from advclip_gui.engine import catalog
+from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui.command_text import as_toml_value, train_command
 from advclip_gui.gui.pages.recipe import RecipePage
 from advclip_gui.gui.preset_store import presets_folder, save_preset, saved_presets
+from advclip_gui.gui.widgets import backbone_card
 from advclip_gui.gui.widgets.facts_card import duration
 from advclip_gui.gui.widgets.preset_row import same_recipe, with_preset
 from advclip_gui.presets import PRESETS
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 
     from pytestqt.qtbot import QtBot
 
+    from advclip_gui.engine.control import Control
     from advclip_gui.gui.widgets.epsilon_field import EpsilonField
+    from advclip_gui.settings import BackboneSettings
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -185,7 +191,7 @@ def test_wrong_epsilon_is_marked_and_blocks_start(
     assert room.workspace.settings.adversary.epsilon in {2 / 255, 30 / 255}  # the last valid one typed
     qtbot.mouseClick(page.start_button, LEFT)
     assert started == []
-    assert not page.copy_button.isEnabled()
+    assert not page.files.copy_button.isEnabled()
     room.workspace.set_data(room.workspace.data.model_copy(update={"seed": 4}))
     assert editor.number_field.lineEdit().text() == text  # another page's edit does not wipe it
     retype_epsilon(qtbot, page, "3")
@@ -262,21 +268,59 @@ def test_hub_backbone_offline_is_one_sentence_with_two_ways_out(
     checkpoint = tmp_path / "mine.safetensors"
     checkpoint.write_bytes(b"weights")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(checkpoint), ""))
-    first, second = (page.backbone.banner.findChild(QPushButton, f"bannerAction{i}") for i in range(2))
-    qtbot.mouseClick(first, LEFT)
+    qtbot.mouseClick(page.backbone.banner.findChild(QPushButton, "bannerAction1"), LEFT)
     settle(qtbot, room)
     assert room.workspace.settings.backbone.name == "local"
     assert room.workspace.settings.backbone.checkpoint == str(checkpoint)
     assert page.start_button.isEnabled()
     choose_backbone(qtbot, page, 2)
     settle(qtbot, room)
-    second = [
-        one for one in page.backbone.banner.findChildren(QPushButton, "bannerAction1") if one.isVisible()
-    ]
-    qtbot.mouseClick(second[-1], LEFT)
+    buttons = page.backbone.banner.findChildren(QPushButton, "bannerAction2")
+    qtbot.mouseClick(buttons[-1], LEFT)
     settle(qtbot, room)
     assert room.workspace.settings.backbone.name == "advclip-mini"
     assert page.start_button.isEnabled()
+
+
+@pytest.mark.parametrize("outcome", ["finished", "failed", "cancelled"])
+def test_download_shows_progress_and_its_outcome(
+    qtbot: QtBot,
+    room: Room,
+    page: RecipePage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: str,
+) -> None:
+    go_on = threading.Event()
+
+    def fetch(settings: BackboneSettings, control: Control) -> Path:
+        control.progress("Downloading", 302_500_000, 605_000_000, "12 MB/s")
+        while not go_on.wait(0.01):
+            control.check()
+        if outcome == "failed":
+            raise BackboneError("The hub did not answer.", "Try again later.")
+        monkeypatch.setattr(catalog, "cached_weights", lambda _hub_id: tmp_path / "weights.safetensors")
+        return tmp_path / "weights.safetensors"
+
+    monkeypatch.setattr(backbone_card, "_download", fetch)
+    open_images(qtbot, room, image_tree(tmp_path / "pets", images=17))
+    choose_backbone(qtbot, page, 1)
+    settle(qtbot, room)
+    qtbot.mouseClick(page.backbone.banner.findChild(QPushButton, "bannerAction0"), LEFT)
+    assert not page.backbone.banner.isVisible()
+    qtbot.waitUntil(lambda: page.backbone.download.text.text() == "302 of 605 MB  12 MB/s")
+    assert page.backbone.download.bar.value() == 500
+    assert "is being downloaded" in page.missing()
+    if outcome == "cancelled":
+        qtbot.mouseClick(page.backbone.download.cancel_button, LEFT)
+    else:
+        go_on.set()
+    settle(qtbot, room)
+    assert not page.backbone.download.isVisible()
+    assert page.start_button.isEnabled() == (outcome == "finished")
+    assert page.backbone.banner.isVisible() == (outcome != "finished")
+    if outcome == "failed":
+        assert page.backbone.banner.message == "The hub did not answer. Try again later."
 
 
 def test_local_checkpoint_needs_a_file_that_exists(
@@ -286,18 +330,18 @@ def test_local_checkpoint_needs_a_file_that_exists(
     choose_backbone(qtbot, page, 5)
     assert page.settings() is None
     assert page.reason.text() == "Choose the checkpoint file of the backbone."
-    qtbot.keyClicks(page.backbone.checkpoint, str(tmp_path / "no.pt"))
+    qtbot.keyClicks(page.backbone.local.checkpoint, str(tmp_path / "no.pt"))
     settle(qtbot, room)
-    assert "does not exist" in page.backbone.note.text()
+    assert "does not exist" in page.backbone.local.note.text()
     assert "does not exist" in page.reason.text()
     (tmp_path / "no.pt").write_bytes(b"weights")
-    qtbot.keyClick(page.backbone.checkpoint, Qt.Key.Key_Backspace)
-    qtbot.keyClicks(page.backbone.checkpoint, "t")
+    qtbot.keyClick(page.backbone.local.checkpoint, Qt.Key.Key_Backspace)
+    qtbot.keyClicks(page.backbone.local.checkpoint, "t")
     settle(qtbot, room)
     assert page.start_button.isEnabled()
-    page.backbone.architecture.setFocus()
-    page.backbone.architecture.lineEdit().selectAll()
-    qtbot.keyClicks(page.backbone.architecture.lineEdit(), "ViT-B-16")
+    page.backbone.local.architecture.setFocus()
+    page.backbone.local.architecture.lineEdit().selectAll()
+    qtbot.keyClicks(page.backbone.local.architecture.lineEdit(), "ViT-B-16")
     assert room.workspace.settings.backbone.architecture == "ViT-B-16"
     settle(qtbot, room)
 
@@ -314,13 +358,13 @@ def test_toml_goes_out_and_comes_back(
     saved = room.workspace.settings
     path = tmp_path / "mine.toml"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
-    qtbot.mouseClick(page.export_button, LEFT)
+    qtbot.mouseClick(page.files.export_button, LEFT)
     assert RunSettings.from_file(path) == saved
     qtbot.mouseClick(page.presets.chip("plain"), LEFT)
     settle(qtbot, room)
     assert room.workspace.settings != saved
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
-    qtbot.mouseClick(page.import_button, LEFT)
+    qtbot.mouseClick(page.files.import_button, LEFT)
     settle(qtbot, room)
     assert room.workspace.settings == saved
     assert page.settings() == saved
@@ -336,7 +380,7 @@ def test_import_opens_the_images_of_the_recipe(
         RunSettings(data=DataSettings(folder=str(folder), class_names={"dog": "hound"})).to_toml()
     )
     with qtbot.waitSignal(room.workspace.scan_changed):
-        assert page.import_toml(path)
+        assert page.files.import_toml(path)
     settle(qtbot, room)
     assert room.workspace.class_names() == ("cat", "hound", "red fox")
 
@@ -346,6 +390,7 @@ def test_import_opens_the_images_of_the_recipe(
     [
         ("rank = [", "not a TOML settings file"),
         ("[lora]\nrank = 0\n", "lora.rank"),
+        ('[backbone]\nname = "ViT-Z"\n', "There is no backbone 'ViT-Z'"),
         ("[lora]\nrnak = 2\n", "There is no setting 'lora.rnak'"),
     ],
 )
@@ -355,7 +400,7 @@ def test_bad_toml_is_a_sentence_and_changes_nothing(
     path = tmp_path / "bad.toml"
     path.write_text(text)
     before = room.workspace.settings
-    assert not page.import_toml(path)
+    assert not page.files.import_toml(path)
     assert words in page.banner.message
     assert page.banner.isVisible()
     assert room.workspace.settings == before
@@ -363,7 +408,7 @@ def test_bad_toml_is_a_sentence_and_changes_nothing(
 
 def test_export_that_cannot_be_written_is_a_sentence(page: RecipePage, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert not page.export_toml(tmp_path / "file" / "recipe.toml")
+    assert not page.files.export_toml(tmp_path / "file" / "recipe.toml")
     assert "could not be written" in page.banner.message
 
 
@@ -372,14 +417,14 @@ def test_copied_command_makes_the_same_settings(
 ) -> None:
     retype_epsilon(qtbot, page, "3.5")
     room.workspace.set_data(DataSettings(folder=str(tmp_path / "a b"), class_names={"x.y": "it's"}))
-    qtbot.mouseClick(page.copy_button, LEFT)
+    qtbot.mouseClick(page.files.copy_button, LEFT)
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[:3] == ["advclip-gui", "train", "--demo"]
     assert set(words[3::2]) == {"--set"}
     assignments = dict(word.split("=", 1) for word in words[4::2])
     assert PRESETS["demo"].settings.with_values(assignments) == room.workspace.settings
-    page.export_toml(tmp_path / "mine.toml")
-    page.copy_command()
+    page.files.export_toml(tmp_path / "mine.toml")
+    page.files.copy_command()
     assert shlex.split(QGuiApplication.clipboard().text()) == [
         "advclip-gui",
         "train",

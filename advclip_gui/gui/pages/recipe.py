@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from advclip_gui.engine.datasets.folder import resolve_folder
 from advclip_gui.engine.datasets.sampling import short_classes
-from advclip_gui.engine.errors import UserError
 from advclip_gui.gui import theme
-from advclip_gui.gui.command_text import train_command
-from advclip_gui.gui.preset_store import write_settings
 from advclip_gui.gui.widgets.backbone_card import BackboneCard
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, PrimaryButton, TextLabel
 from advclip_gui.gui.widgets.facts_card import FactsCard
 from advclip_gui.gui.widgets.preset_row import PresetRow, with_preset
+from advclip_gui.gui.widgets.recipe_files import RecipeFiles
 from advclip_gui.gui.widgets.recipe_forms import RecipeForms
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
 from advclip_gui.settings import RunSettings
@@ -39,7 +35,6 @@ _SUBTITLE = (
     "How the adapter is trained. Every value has a help line; what is wrong is marked where it stands."
 )
 _SIDE_WIDTH = 288
-_TOML = "Settings (*.toml)"
 
 
 class RecipePage(QWidget):
@@ -55,14 +50,13 @@ class RecipePage(QWidget):
         self._workspace = workspace
         self._backend = backend
         self._io = io
-        self._toml: Path | None = None
         self._short_key: object = None
         self._short: dict[str, int] = {}
         self._short_job: JobHandle | None = None
         look = theme.current()
         self.header = PageHeader("Recipe", _SUBTITLE)
-        for button in self._make_file_buttons():
-            self.header.actions.addWidget(button)
+        self.files = RecipeFiles()
+        self.header.actions.addWidget(self.files)
         self.banner = Banner()
         self.banner.setObjectName("recipeBanner")
         self.banner.hide()
@@ -84,21 +78,6 @@ class RecipePage(QWidget):
         self._show(workspace.settings)
 
     # --- construction -------------------------------------------------------------------------
-
-    def _make_file_buttons(self) -> tuple[Button, ...]:
-        self.import_button = Button(
-            "Import…", "tray-arrow-up", name="importToml", tip="Read a recipe from a TOML file."
-        )
-        self.export_button = Button(
-            "Export…", "tray-arrow-down", name="exportToml", tip="Save this recipe as a TOML file."
-        )
-        self.copy_button = Button(
-            "Copy as command",
-            "console-line",
-            name="copyCommand",
-            tip="Copy the command that trains with the same settings without a window.",
-        )
-        return self.import_button, self.export_button, self.copy_button
 
     def _make_scroll(self) -> QScrollArea:
         look = theme.current()
@@ -159,9 +138,9 @@ class RecipePage(QWidget):
         self.backbone.changed.connect(self._on_backbone_changed)
         self.backbone.availability_changed.connect(self._update_start)
         self.forms.changed.connect(self._on_forms_changed)
-        self.import_button.clicked.connect(self._ask_import)
-        self.export_button.clicked.connect(self._ask_export)
-        self.copy_button.clicked.connect(self.copy_command)
+        self.files.imported.connect(self._on_imported)
+        self.files.failed.connect(self._on_file_failed)
+        self.files.notify.connect(self._notify)
         self.start_button.clicked.connect(self._start)
         self.data_button.clicked.connect(self._go_to_data)
 
@@ -217,8 +196,7 @@ class RecipePage(QWidget):
         settings = self.settings()
         self.presets.show_settings(settings)
         self.facts.set_settings(settings, len(self._workspace.class_names()) or 10)
-        self.export_button.setEnabled(settings is not None)
-        self.copy_button.setEnabled(settings is not None)
+        self.files.set_settings(settings)
         self._check_shots()
         self._update_start()
 
@@ -303,63 +281,19 @@ class RecipePage(QWidget):
 
     # --- files --------------------------------------------------------------------------------
 
-    def import_toml(self, path: Path) -> bool:
-        """Read a recipe, its images included; True if that worked."""
-        try:
-            settings = RunSettings.from_file(path)
-        except UserError as error:
-            self.banner.show_message("error", str(error))
-            return False
+    def _on_imported(self, settings: RunSettings) -> None:
+        """Take a recipe from a file, its images included."""
         self.banner.clear()
         before = self._workspace.data.folder
         self.forms.set_settings(settings)
         self.backbone.set_settings(settings.backbone)
         self._workspace.set_settings(settings)
-        self._toml = path
         if settings.data.folder != before or self._workspace.scan is None:
             self._workspace.open_folder(settings.data.folder, then="")
         self._refresh()
-        self._notify("success", f"The recipe {path.name} was read.")
-        return True
 
-    def export_toml(self, path: Path) -> bool:
-        """Write the recipe; True if that worked."""
-        settings = self.settings()
-        if settings is None:
-            return False
-        try:
-            write_settings(path, settings)
-        except UserError as error:
-            self.banner.show_message("error", str(error))
-            return False
-        self.banner.clear()
-        self._toml = path
-        self._notify("success", f"The recipe was saved to {path}.")
-        return True
-
-    def copy_command(self) -> None:
-        """Put the command of this run on the clipboard; it starts from the TOML file last used, if any."""
-        settings = self.settings()
-        if settings is None:
-            return
-        toml = self._toml if self._toml is not None and self._toml.is_file() else None
-        try:
-            command = train_command(settings, toml)
-        except UserError:  # the file was changed since
-            command = train_command(settings)
-        QGuiApplication.clipboard().setText(command)
-        self._notify("success", "The command is on the clipboard.")
-
-    def _ask_import(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Import recipe", "", _TOML)
-        if name:
-            self.import_toml(Path(name))
-
-    def _ask_export(self) -> None:
-        stem = (self._workspace.settings.name or "recipe").replace("/", "-")
-        name, _ = QFileDialog.getSaveFileName(self, "Export recipe", f"{stem}.toml", _TOML)
-        if name:
-            self.export_toml(Path(name))
+    def _on_file_failed(self, sentence: str) -> None:
+        self.banner.show_message("error", sentence)
 
     def _notify(self, level: str, message: str) -> None:
         self._workspace.notify.emit(level, message, "")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from advclip_gui.engine.catalog import CATALOG, WAYS_OUT, Availability, BackboneEntry, availability
 from advclip_gui.engine.errors import BackboneError
+from advclip_gui.engine.events import Progress
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import Badge, Banner, Button, Card, TextLabel
+from advclip_gui.gui.widgets.basics import Badge, Banner, Card, TextLabel
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
-from advclip_gui.gui.widgets.problem_text import field_problems
-from advclip_gui.gui.widgets.settings_form import LABEL_WIDTH
+from advclip_gui.gui.widgets.local_checkpoint import LocalCheckpoint
+from advclip_gui.gui.widgets.progress_row import ProgressRow
 from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 
-ARCHITECTURES = (
-    "ViT-B-32",
-    "ViT-B-32-quickgelu",
-    "ViT-B-16",
-    "ViT-B-16-quickgelu",
-    "ViT-L-14",
-    "ViT-L-14-quickgelu",
-    "ViT-S-32-alt",
-    "ViT-S-16-alt",
-)
-"""Offered for a checkpoint of one's own; any other open_clip name can be typed."""
-FILE_FILTER = "Checkpoints (*.safetensors *.pt *.pth *.bin *.ckpt);;All files (*)"
 _CHECKING = "Looking for the weights on this machine."
 
 
@@ -54,6 +41,9 @@ class BackboneCard(Card):
         self._job: JobHandle | None = None
         self._checked: tuple[BackboneSettings, Availability] | None = None
         self._base = BackboneSettings()
+        self._fetch: JobHandle | None = None
+        self._fetching = self._base
+        self._failure: tuple[BackboneSettings, ErrorInfo] | None = None
         look = theme.current()
         self.choice = ChoiceBox([(entry.title, entry) for entry in CATALOG])
         self.choice.setObjectName("backbone.name")
@@ -70,66 +60,21 @@ class BackboneCard(Card):
             line.addWidget(badge)
         line.addStretch(1)
         self.description = TextLabel("", "caption", wrap=True)
+        self.download = ProgressRow("download", megabytes=True)
         self.banner = Banner("warning", "", closable=False)
         self.banner.setObjectName("backboneBanner")
         self.body.addLayout(line)
         self.body.addWidget(self.description)
-        self._local = self._make_local()
-        self.body.addWidget(self._local)
+        self.local = LocalCheckpoint()
+        self.body.addWidget(self.local)
+        self.body.addWidget(self.download)
         self.body.addWidget(self.banner)
         self.choice.edited.connect(self._on_edited)
+        self.local.edited.connect(self._on_edited)
+        self.local.browse_clicked.connect(self.choose_file)
+        self.download.cancelled.connect(self._cancel_download)
         self.set_settings(BackboneSettings())
         self._list_what_is_here()
-
-    def _make_local(self) -> QWidget:
-        look = theme.current()
-        fields = BackboneSettings.model_fields
-        self.checkpoint = QLineEdit()
-        self.checkpoint.setObjectName("backbone.checkpoint")
-        self.checkpoint.setPlaceholderText("A .safetensors, .pt or .bin file")
-        self.browse = Button(
-            "Browse…", "file-search-outline", name="browseCheckpoint", tip="Choose a checkpoint file."
-        )
-        self.architecture = QComboBox()
-        self.architecture.setObjectName("backbone.architecture")
-        self.architecture.setEditable(True)
-        self.architecture.addItems(ARCHITECTURES)
-        self.quick_gelu = ChoiceBox([("Automatic", None), ("On", True), ("Off", False)])
-        self.quick_gelu.setObjectName("backbone.quick_gelu")
-        self.note = TextLabel("", "caption", wrap=True)
-        self.note.setObjectName("backbone.checkpoint.note")
-        box = QWidget()
-        grid = QGridLayout(box)
-        grid.setContentsMargins(0, look.xs, 0, 0)
-        grid.setHorizontalSpacing(look.m)
-        grid.setVerticalSpacing(look.xs)
-        editors = {
-            "checkpoint": self.checkpoint,
-            "architecture": self.architecture,
-            "quick_gelu": self.quick_gelu,
-        }
-        for key, editor in editors.items():
-            editor.setAccessibleName(fields[key].title or key)
-            editor.setToolTip(fields[key].description or "")
-        grid.addWidget(_label("Checkpoint file", self.checkpoint), 0, 0)
-        grid.addWidget(self.checkpoint, 0, 1, 1, 3)
-        grid.addWidget(self.browse, 0, 4)
-        grid.addWidget(self.note, 1, 1, 1, 4)
-        grid.setRowMinimumHeight(2, look.xs)
-        grid.addWidget(_label("Architecture", self.architecture), 3, 0)
-        grid.addWidget(self.architecture, 3, 1)
-        gelu = QLabel("Quick GELU")
-        gelu.setBuddy(self.quick_gelu)
-        gelu.setToolTip(fields["quick_gelu"].description or "")
-        grid.addWidget(gelu, 3, 2)
-        grid.addWidget(self.quick_gelu, 3, 3)
-        grid.setColumnStretch(1, 3)
-        grid.setColumnStretch(3, 2)
-        self.checkpoint.textChanged.connect(self._on_edited)
-        self.browse.clicked.connect(self.choose_file)
-        self.architecture.editTextChanged.connect(self._on_edited)
-        self.quick_gelu.edited.connect(self._on_edited)
-        return box
 
     # --- value --------------------------------------------------------------------------------
 
@@ -149,6 +94,8 @@ class BackboneCard(Card):
             return problem
         if self._checked is None or self._checked[0] != settings:
             return _CHECKING
+        if self._fetch is not None and self._fetching == settings:
+            return f"{self.entry().title} is being downloaded."
         found = self._checked[1]
         # The ways out stand in the banner above the fields already.
         return "" if found.here else found.sentence.removesuffix(WAYS_OUT).strip()
@@ -166,44 +113,32 @@ class BackboneCard(Card):
                 if entry.name == settings.name and settings.weights in {"", entry.weights}
             )
             self.choice.setCurrentIndex(next(fitting, -1))
-            self.checkpoint.setText(settings.checkpoint)
-            self.architecture.setCurrentText(settings.architecture)
-            self.quick_gelu.set_value(settings.quick_gelu)
+            self.local.set_settings(settings)
         finally:
             self._loading = False
         self.refresh()
 
     def choose_file(self) -> None:
         """Ask for a checkpoint file and take it."""
-        start = str(Path(self.checkpoint.text()).parent) if self.checkpoint.text() else str(Path.home())
-        name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", start, FILE_FILTER)
+        name = self.local.ask_file()
         if name:
             self.take_file(name)
 
     def take_file(self, name: str) -> None:
         """Choose 'local checkpoint file' with this file."""
         self._choose("local")
-        self.checkpoint.setText(name)
+        self.local.checkpoint.setText(name)
 
     def _validate(self) -> tuple[BackboneSettings | None, str]:
+        if self.choice.currentIndex() < 0:
+            return None, f"There is no backbone '{self._base.name}'; choose one."
         entry = self.entry()
-        if entry.name != "local":
-            base = self._base
-            if base.name == entry.name and base.weights in {"", entry.weights}:
-                return base, ""
-            return BackboneSettings(name=entry.name, weights=entry.weights), ""
-        values = {
-            "name": "local",
-            "checkpoint": self.checkpoint.text().strip(),
-            "architecture": self.architecture.currentText().strip(),
-            "quick_gelu": self.quick_gelu.value(),
-        }
-        if not values["checkpoint"]:
-            return None, "Choose the checkpoint file of the backbone."
-        try:
-            return BackboneSettings.model_validate(values), ""
-        except ValidationError as error:
-            return None, next(iter(field_problems(BackboneSettings, error, frozenset()).values()))
+        if entry.name == "local":
+            return self.local.validate()
+        base = self._base
+        if base.name == entry.name and base.weights in {"", entry.weights}:
+            return base, ""
+        return BackboneSettings(name=entry.name, weights=entry.weights), ""
 
     # --- what is here -------------------------------------------------------------------------
 
@@ -243,7 +178,7 @@ class BackboneCard(Card):
         entry, settings = self.entry(), self.settings()
         local = entry.name == "local"
         found = self._checked[1] if self._checked is not None and self._checked[0] == settings else None
-        self._local.setVisible(local)
+        self.local.setVisible(local)
         self.description.setText(entry.description)
         size, parameters, state = self._badges
         size.setText(f"{entry.image_size} px")
@@ -261,15 +196,60 @@ class BackboneCard(Card):
             state.set_tone("bad" if local else "warning")
         state.setVisible(settings is not None)
         if local:
-            bad = found is not None and not found.here
-            text = "Choose the checkpoint file of the backbone." if settings is None else ""
-            self.note.setText(text or (found.sentence if found is not None else _CHECKING))
-            self.note.set_role("bad" if bad else "caption")
-        if found is not None and not found.here and not local:
-            actions = (("Choose a file…", self.choose_file), ("Use advclip-mini", self._use_bundled))
-            self.banner.show_message("warning", found.sentence, "", actions)
+            text = self.local.validate()[1] or (found.sentence if found is not None else _CHECKING)
+            self.local.show_note(text, wrong=found is not None and not found.here)
+        missing = found is not None and not found.here and not local
+        self.download.setVisible(self._fetch is not None)
+        if missing and self._fetch is None:
+            self._offer(found.sentence if found is not None else "")
         else:
             self.banner.clear()
+
+    def _offer(self, sentence: str) -> None:
+        """Say that the weights are not here, and the ways out."""
+        actions = (
+            (f"Download {self.entry().download_mb:,} MB", self.start_download),
+            ("Choose a file…", self.choose_file),
+            ("Use advclip-mini", self._use_bundled),
+        )
+        settings = self.settings()
+        if self._failure is not None and self._failure[0] == settings:
+            error = self._failure[1]
+            self.banner.show_message("error", error.sentence, error.details, actions)
+        else:
+            self.banner.show_message("warning", sentence, "", actions)
+
+    # --- download -----------------------------------------------------------------------------
+
+    def start_download(self) -> None:
+        """Fetch the weights of the chosen backbone; only ever called by a click."""
+        settings = self.settings()
+        if settings is None or self._fetch is not None:
+            return
+        self._failure = None
+        self._fetch = self._io.submit(partial(_download, settings), f"Downloading {self.entry().title}")
+        self._fetching = settings
+        self._fetch.event.connect(self._on_download_event)
+        self._fetch.failed.connect(self._on_download_failed)
+        self._fetch.ended.connect(self._on_download_ended)
+        self.download.begin(f"Asking for {self.entry().title}")
+        self._show()
+
+    def _cancel_download(self) -> None:
+        if self._fetch is not None:
+            self._fetch.cancel()
+
+    def _on_download_event(self, event: object) -> None:
+        if isinstance(event, Progress):
+            self.download.show_progress(event)
+
+    def _on_download_failed(self, error: ErrorInfo) -> None:
+        self._failure = self._fetching, error
+
+    def _on_download_ended(self) -> None:
+        self._fetch = None
+        self._list_what_is_here()
+        self.refresh()
 
     def _use_bundled(self) -> None:
         self._choose("advclip-mini")
@@ -286,19 +266,17 @@ class BackboneCard(Card):
             self.choice.setItemData(index, entry.description, Qt.ItemDataRole.ToolTipRole)
 
 
-def _label(text: str, buddy: QWidget) -> QLabel:
-    label = QLabel(text)
-    label.setFixedWidth(LABEL_WIDTH)
-    label.setBuddy(buddy)
-    label.setToolTip(buddy.toolTip())
-    return label
-
-
 def _look(settings: BackboneSettings, _control: Control) -> tuple[BackboneSettings, Availability]:
     try:
         return settings, availability(settings)
     except BackboneError as error:
         return settings, Availability(False, None, str(error))
+
+
+def _download(settings: BackboneSettings, control: Control) -> object:
+    from advclip_gui.engine.download import fetch_weights
+
+    return fetch_weights(settings, control=control)
 
 
 def _look_all(control: Control) -> dict[int, bool]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Badge, Button, IconButton, TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
+from advclip_gui.gui.widgets.progress_row import ProgressRow
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
 
 if TYPE_CHECKING:
@@ -62,26 +63,12 @@ class FolderCard(UntitledCard):
             row.addWidget(button)
         self.body.addLayout(row)
 
-        self.progress = QProgressBar()
-        self.progress.setObjectName("scanProgress")
-        self.progress.setTextVisible(False)
-        self.progress.setAccessibleName("Progress of the scan")
-        self.progress_text = TextLabel("", "caption")
-        self.progress_text.setMinimumWidth(12 * look.l)
-        self.cancel_button = Button("Cancel", None, "flat", name="cancelScan", tip="Stop the scan.")
-        self._progress_row = QWidget()
-        line = QHBoxLayout(self._progress_row)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(look.m)
-        line.addWidget(self.progress, 1)
-        line.addWidget(self.progress_text)
-        line.addWidget(self.cancel_button)
-        self.body.addWidget(self._progress_row)
-        self._progress_row.hide()
+        self.progress = ProgressRow("scan")
+        self.body.addWidget(self.progress)
         self.open_button.clicked.connect(self.open_clicked)
         self.demo_button.clicked.connect(self.demo_clicked)
         self.rescan_button.clicked.connect(self.rescan_clicked)
-        self.cancel_button.clicked.connect(self.cancel_clicked)
+        self.progress.cancelled.connect(self.cancel_clicked)
         theme.signals().changed.connect(self._paint)
         self._paint()
 
@@ -105,17 +92,14 @@ class FolderCard(UntitledCard):
 
     def show_progress(self, event: Progress) -> None:
         """Show how far a scan has come."""
-        self.progress.setRange(0, event.total)
-        self.progress.setValue(event.done)
-        count = f"{event.done:,} of {event.total:,}" if event.total else f"{event.done:,}"
-        self.progress_text.setText(f"{event.task}: {count}" if event.done or event.total else event.task)
+        self.progress.show_progress(event)
 
     def set_scanning(self, scanning: bool) -> None:
         """Show or hide the progress line."""
-        if scanning and self._progress_row.isHidden():
-            self.progress.setRange(0, 0)
-            self.progress_text.setText("Looking for images")
-        self._progress_row.setVisible(scanning)
+        if not scanning:
+            self.progress.hide()
+        elif self.progress.isHidden():
+            self.progress.begin("Looking for images")
         self.rescan_button.setEnabled(not scanning)
 
     def _paint(self) -> None:
