@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -214,6 +215,32 @@ def test_cancel_ends_at_once_while_the_hub_does_not_answer(hub: StandIn) -> None
         fetch(hub, control)
     assert time.monotonic() - began < 1.5
     timer.join()
+
+
+class _StopNow(BaseException):
+    """What a second Ctrl+C raises on the command line."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer signal")
+def test_a_signal_that_stops_at_once_leaves_nothing_open(hub: StandIn) -> None:
+    hub.stall_after = 98_304
+
+    def stop(*_: object) -> None:
+        raise _StopNow
+
+    def arm(event: Event) -> None:
+        if event.done:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with pytest.raises(_StopNow):
+            fetch(hub, Control(arm))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert part().stat().st_size > 0
+    succeeds_later(hub)
 
 
 def test_cancel_while_checking_keeps_what_came(hub: StandIn) -> None:
