@@ -125,3 +125,23 @@ def test_accuracy_that_rises_with_epsilon():
 def test_few_images_raise_no_alarm():
     images, labels = blobs(CLASSES)
     assert _kinds(trained(), images=images, labels=labels) == set()
+
+
+@pytest.mark.parametrize(("n", "most"), [(80, 0.6), (1000, 0.12)])
+def test_checks_cost_little(n, most, monkeypatch):
+    images, labels = blobs(n)
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            seen.append(len(pixels))
+            return trained()(pixels)
+
+    def cost() -> int:
+        seen.clear()
+        evaluate(Counting(), images, labels, epsilons=(4 / 255,), control=Control())
+        return sum(seen)
+
+    whole = cost()
+    monkeypatch.setattr("advclip_gui.engine.evaluation.attack_findings", lambda *_, **__: [])
+    assert (whole - cost()) / whole <= most

@@ -100,7 +100,7 @@ def blobs(n: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 @cache
 def trained(kind: str = "cnn", seed: int = 0) -> nn.Module:
     """A classifier that has learnt `blobs`; shared by all tests, which must leave it as it is."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         model = cnn() if kind == "cnn" else SmallViT()
         images, labels = blobs(200, seed=99)
