@@ -85,7 +85,8 @@ QPushButton[kind="flat"] { background: transparent; border: 1px solid transparen
 QPushButton[kind="flat"]:hover { background: $sunken; }
 QPushButton[kind="flat"]:focus { border: 1px solid $accent; }
 QPushButton[kind="tile"] {
-    background: $surface; border: 1px solid $border; border-radius: ${radius}px; text-align: left; padding: ${l}px;
+    background: $surface; border: 1px solid $border; border-radius: ${radius}px; padding: 0;
+    min-height: ${tile_height}px;
 }
 QPushButton[kind="tile"]:hover { border-color: $accent; background: $surface; }
 QPushButton[kind="tile"]:focus { border-color: $accent; }
@@ -225,6 +226,7 @@ def build_stylesheet(theme: Theme) -> str:
     return _SHEET.substitute(
         tokens,
         inner_height=theme.control_height - 4,
+        tile_height=4 * theme.control_height,
         mark_down=control_mark("down", theme.text_muted),
         mark_up=control_mark("up", theme.text_muted),
         mark_down_disabled=control_mark("down", theme.text_disabled),

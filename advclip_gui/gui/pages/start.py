@@ -37,7 +37,6 @@ class Tile(QPushButton):
         self.setAccessibleName(title)
         self.setAccessibleDescription(text)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setMinimumHeight(5 * look.xxl)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         column = QVBoxLayout(self)
         column.setContentsMargins(look.l, look.l, look.l, look.l)
@@ -129,9 +128,7 @@ class StartPage(QWidget):
         if backend.ready:
             self._engine_ready(backend.device_text)
         else:
-            self.engine_line.setText(
-                "The engine loads in the background; everything can be looked at meanwhile."
-            )
+            self.engine_line.setText("The engine loads in the background; look around meanwhile.")
         workspace.recent_changed.connect(self._fill_recent)
         self._fill_recent()
 
