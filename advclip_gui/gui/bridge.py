@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
@@ -14,6 +14,9 @@ from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import Event, Progress
 from advclip_gui.gui.gpu_thread import ENGINE_KEY, GpuThread, Job, SessionFactory, make_session
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle, explain_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Backend", "Bridge", "ErrorInfo", "JobHandle", "explain_error"]
 

@@ -66,7 +66,9 @@ class GpuThread(QThread):
     `serve_waiting` as its `serve`.
     """
 
-    def __init__(self, post: Post, session_factory: SessionFactory = make_session, parent: QObject | None = None) -> None:
+    def __init__(
+        self, post: Post, session_factory: SessionFactory = make_session, parent: QObject | None = None
+    ) -> None:
         """Keep where to report and how to open the device; nothing is imported before `start`."""
         super().__init__(parent)
         self.setObjectName("gpuThread")
@@ -116,10 +118,13 @@ class GpuThread(QThread):
     def run(self) -> None:
         """Thread body: open the engine, then serve the queue until told to quit."""
         try:
-            self._open_engine()
+            if not self._quit:
+                self._open_engine()
             while (item := self._next()) is not None:
                 self._execute(*item)
         finally:
+            with self._condition:
+                self._quit = True  # whatever ended the loop, later jobs must not wait for ever
             self._drop_queue()
             self._close_engine()
 
@@ -194,7 +199,7 @@ class GpuThread(QThread):
                 outcome = ("finished", job.run(self._session, control))
         except Cancelled:
             outcome = ("cancelled", None)
-        except Exception as error:  # noqa: BLE001 (the job boundary: every error is logged and reported)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the job boundary: logged and reported)
             _log.exception("%s failed", job.title)
             outcome = ("failed", explain_error(error))
             # The traceback's frames keep tensors alive, which matters most when memory has run out.

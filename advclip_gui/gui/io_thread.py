@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.gui.bridge import Bridge, ErrorInfo, explain_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from advclip_gui.gui.job_handle import JobHandle
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class IoPool(QObject):
             outcome = ("finished", work(control))
         except Cancelled:
             outcome = ("cancelled", None)
-        except Exception as error:  # noqa: BLE001 (the job boundary: every error is logged and reported)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the job boundary: logged and reported)
             _log.info("Background work failed", exc_info=True)
             outcome = ("failed", explain_error(error))
         finally:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from advclip_gui.engine.control import Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,14 @@ OUT_OF_MEMORY = ErrorInfo(
     "Choose a smaller batch size or backbone, or close other programs that use the device, and start again.",
 )
 
+_NO_MEMORY = (
+    "out of memory",  # CUDA outside torch's allocator, and MPS
+    "alloc_failed",  # cuBLAS, cuDNN
+    "not enough memory",  # the CPU allocator on Windows
+    "can't allocate memory",  # the CPU allocator elsewhere
+)
+"""What a plain RuntimeError says where memory has run out."""
+
 
 def explain_error(error: BaseException) -> ErrorInfo:
     """Turn any exception into a sentence, a way out and the traceback."""
@@ -39,8 +51,7 @@ def explain_error(error: BaseException) -> ErrorInfo:
         return ErrorInfo(error.message, error.hint, details)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return ErrorInfo(OUT_OF_MEMORY.message, OUT_OF_MEMORY.hint, details)
-    if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
-        # CUDA allocations outside torch's allocator (cuBLAS, cuDNN) raise a plain RuntimeError.
+    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY):
         return ErrorInfo(OUT_OF_MEMORY.message, OUT_OF_MEMORY.hint, details)
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
@@ -89,7 +100,7 @@ class JobHandle(QObject):
 
     @property
     def state(self) -> str:
-        """"queued", "running", "paused", "stopping", "cancelling", "finished", "failed" or "cancelled"."""
+        """One of queued, running, paused, stopping, cancelling, finished, failed, cancelled."""
         return self._state
 
     @property

@@ -36,7 +36,9 @@ QLabel[role="badge"] {
 QLabel[role="badge"][tone="accent"] { color: $accent; background: $accent_soft; border-color: $accent_soft; }
 QLabel[role="badge"][tone="good"] { color: $good; background: $good_soft; border-color: $good_soft; }
 QLabel[role="badge"][tone="bad"] { color: $bad; background: $bad_soft; border-color: $bad_soft; }
-QLabel[role="badge"][tone="warning"] { color: $warning; background: $warning_soft; border-color: $warning_soft; }
+QLabel[role="badge"][tone="warning"] {
+    color: $warning; background: $warning_soft; border-color: $warning_soft;
+}
 
 /* containers */
 QFrame[role="card"] { background: $surface; border: 1px solid $border; border-radius: ${radius}px; }
@@ -49,7 +51,9 @@ QFrame[role="banner"][level="info"] { background: $info_soft; border-color: $inf
 QFrame[role="banner"][level="success"] { background: $good_soft; border-color: $good; }
 QFrame[role="banner"][level="warning"] { background: $warning_soft; border-color: $warning; }
 QFrame[role="banner"][level="error"] { background: $bad_soft; border-color: $bad; }
-QFrame[role="drop"] { border: 1px dashed $border_strong; border-radius: ${radius}px; background: transparent; }
+QFrame[role="drop"] {
+    border: 1px dashed $border_strong; border-radius: ${radius}px; background: transparent;
+}
 QFrame[role="drop"][active="true"] { border: 2px dashed $accent; background: $accent_soft; }
 QScrollArea, QScrollArea > QWidget > QWidget[role="page"] { background: transparent; border: none; }
 QStackedWidget { background: transparent; }
@@ -120,7 +124,9 @@ QLineEdit:disabled, QComboBox:disabled, QAbstractSpinBox:disabled, QPlainTextEdi
 }
 QLineEdit[invalid="true"], QAbstractSpinBox[invalid="true"], QComboBox[invalid="true"],
 QPlainTextEdit[invalid="true"] { border: 1px solid $bad; }
-QAbstractSpinBox QLineEdit, QComboBox QLineEdit { border: none; background: transparent; padding: 0; min-height: 0; }
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit {
+    border: none; background: transparent; padding: 0; min-height: 0;
+}
 QComboBox { padding-right: 22px; }
 QComboBox::drop-down { border: none; width: 22px; subcontrol-position: center right; }
 QComboBox::down-arrow { image: url("$mark_down"); width: 12px; height: 12px; }
@@ -151,17 +157,21 @@ QCheckBox:focus::indicator, QRadioButton:focus::indicator { border-color: $accen
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url("$mark_check"); }
 QCheckBox::indicator:indeterminate { background: $accent; border-color: $accent; image: url("$mark_dash"); }
 QRadioButton::indicator:checked { background: $surface; border: 4px solid $accent; width: 8px; height: 8px; }
-QCheckBox::indicator:disabled, QRadioButton::indicator:disabled { border-color: $border; background: $window; }
+QCheckBox::indicator:disabled, QRadioButton::indicator:disabled {
+    border-color: $border; background: $window;
+}
 QSlider::groove:horizontal { height: 4px; background: $border; border-radius: 2px; }
 QSlider::sub-page:horizontal { background: $accent; border-radius: 2px; }
 QSlider::handle:horizontal {
-    background: $surface; border: 2px solid $accent; width: 12px; height: 12px; margin: -6px 0; border-radius: 8px;
+    background: $surface; border: 2px solid $accent; width: 12px; height: 12px;
+    margin: -6px 0; border-radius: 8px;
 }
 QSlider::handle:horizontal:hover, QSlider::handle:horizontal:focus { background: $accent; }
 QSlider::handle:horizontal:disabled { border-color: $border_strong; }
 QSlider::sub-page:horizontal:disabled { background: $border; }
 QProgressBar {
-    background: $sunken; border: none; border-radius: 3px; min-height: 6px; max-height: 6px; text-align: center;
+    background: $sunken; border: none; border-radius: 3px; min-height: 6px;
+    max-height: 6px; text-align: center;
 }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
 
@@ -194,7 +204,8 @@ QTabBar::tab:selected { color: $accent; border-bottom: 2px solid $accent; }
 QTabBar::tab:focus { color: $text; }
 QTabBar::tab:disabled { color: $text_disabled; }
 QGroupBox {
-    border: 1px solid $border; border-radius: ${radius}px; margin-top: ${l}px; padding: ${m}px; background: $surface;
+    border: 1px solid $border; border-radius: ${radius}px; margin-top: ${l}px;
+    padding: ${m}px; background: $surface;
 }
 QGroupBox::title { subcontrol-origin: margin; left: ${m}px; color: $text_muted; }
 QMenuBar { background: $surface; border-bottom: 1px solid $border; padding: 1px ${xs}px; }

@@ -207,7 +207,11 @@ class _Manager(QObject):
         hints = app.styleHints()
         self.mode = mode
         if hasattr(hints, "setColorScheme"):
-            schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark, "system": Qt.ColorScheme.Unknown}
+            schemes = {
+                "light": Qt.ColorScheme.Light,
+                "dark": Qt.ColorScheme.Dark,
+                "system": Qt.ColorScheme.Unknown,
+            }
             hints.setColorScheme(schemes[mode])
         dark = mode == "dark" or (mode == "system" and hints.colorScheme() == Qt.ColorScheme.Dark)
         self.theme = _sized(DARK if dark else LIGHT)
@@ -272,14 +276,27 @@ def _sized(theme: Theme) -> Theme:
     """Choose fonts and scale points: macOS counts 72 of them to the inch, the others 96."""
     available = set(QFontDatabase.families())
     system = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont).family()
-    wanted = ("Inter", "Segoe UI", "Cantarell", "Ubuntu", "Noto Sans", "Open Sans", "Liberation Sans", "DejaVu Sans")
+    wanted = (
+        "Inter",
+        "Segoe UI",
+        "Cantarell",
+        "Ubuntu",
+        "Noto Sans",
+        "Open Sans",
+        "Liberation Sans",
+        "DejaVu Sans",
+    )
     plain = system in ("Sans Serif", "Sans", "DejaVu Sans", "") and sys.platform not in ("win32", "darwin")
     families = tuple(name for name in wanted if name in available) if plain else (system,)
     mono_wanted = ("JetBrains Mono", "Cascadia Mono", "SF Mono", "Menlo", "Ubuntu Mono", "Noto Sans Mono")
     mono = tuple(name for name in (*mono_wanted, "DejaVu Sans Mono") if name in available)
     # DejaVu and Verdana draw wider and larger letters than other fonts of the same size.
-    factor = (4 / 3 if sys.platform == "darwin" else 1.0) * (0.95 if families[:1] == ("DejaVu Sans",) else 1.0)
-    sizes = {name: getattr(theme, name) * factor for name in ("caption", "body", "title", "heading", "display")}
+    factor = (4 / 3 if sys.platform == "darwin" else 1.0) * (
+        0.95 if families[:1] == ("DejaVu Sans",) else 1.0
+    )
+    sizes = {
+        name: getattr(theme, name) * factor for name in ("caption", "body", "title", "heading", "display")
+    }
     return replace(theme, families=families, mono_families=mono, **sizes)
 
 

@@ -32,9 +32,11 @@ def set_property(widget: QWidget, name: str, value: object) -> None:
 
 
 class TextLabel(QLabel):
-    """A label with a role of the type scale: display, heading, title, section, muted, caption, number, badge."""
+    """A label with a role: display, heading, title, section, muted, caption, number, badge."""
 
-    def __init__(self, text: str = "", role: str = "", parent: QWidget | None = None, *, wrap: bool = False) -> None:
+    def __init__(
+        self, text: str = "", role: str = "", parent: QWidget | None = None, *, wrap: bool = False
+    ) -> None:
         super().__init__(text, parent)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(wrap)
@@ -146,7 +148,13 @@ class PrimaryButton(Button):
     """The one action a page is about."""
 
     def __init__(
-        self, text: str, icon: str | None = None, parent: QWidget | None = None, *, name: str = "", tip: str = ""
+        self,
+        text: str,
+        icon: str | None = None,
+        parent: QWidget | None = None,
+        *,
+        name: str = "",
+        tip: str = "",
     ) -> None:
         super().__init__(text, icon, "primary", parent, name=name, tip=tip)
 
@@ -154,7 +162,9 @@ class PrimaryButton(Button):
 class IconButton(QToolButton):
     """A small button with an icon only; the tooltip is its accessible name."""
 
-    def __init__(self, icon: str, tip: str, parent: QWidget | None = None, *, name: str = "", role: str = "text") -> None:
+    def __init__(
+        self, icon: str, tip: str, parent: QWidget | None = None, *, name: str = "", role: str = "text"
+    ) -> None:
         super().__init__(parent)
         look = theme.current()
         self.setIcon(theme.icon(icon, role))
@@ -303,7 +313,9 @@ class Banner(QFrame):
         self._row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         self._row.addWidget(self.message_label, 1)
         self._actions: list[QPushButton] = []
-        self.details_button = Button("Details", None, "link", name="bannerDetails", tip="Show the technical details")
+        self.details_button = Button(
+            "Details", None, "link", name="bannerDetails", tip="Show the technical details"
+        )
         self.details_button.clicked.connect(self._toggle_details)
         self.close_button = IconButton("close", "Dismiss", name="bannerClose")
         self.close_button.clicked.connect(self._dismiss)
@@ -319,7 +331,9 @@ class Banner(QFrame):
         self.details_text.setFont(look.mono_font(look.caption))
         self.details_text.setMaximumHeight(10 * look.l)
         self.details_text.setAccessibleName("Details")
-        copy = Button("Copy details", "content-copy", name="bannerCopy", tip="Copy the details to the clipboard")
+        copy = Button(
+            "Copy details", "content-copy", name="bannerCopy", tip="Copy the details to the clipboard"
+        )
         copy.clicked.connect(self._copy)
         inner.addWidget(self.details_text)
         inner.addWidget(copy, 0, Qt.AlignmentFlag.AlignRight)
@@ -329,7 +343,7 @@ class Banner(QFrame):
 
     @property
     def level(self) -> str:
-        """"info", "success", "warning" or "error"."""
+        """One of info, success, warning, error."""
         return self._level
 
     @property
@@ -337,7 +351,9 @@ class Banner(QFrame):
         """The sentence shown."""
         return self.message_label.text()
 
-    def show_message(self, level: str, message: str, details: str = "", actions: Sequence[Action] = ()) -> None:
+    def show_message(
+        self, level: str, message: str, details: str = "", actions: Sequence[Action] = ()
+    ) -> None:
         """Replace what is shown; an empty message hides the banner."""
         self._level = level if level in _BANNER_ICONS else "info"
         set_property(self, "level", self._level)

@@ -102,8 +102,7 @@ class ConfusionView(QWidget):
                 if count:
                     painter.fillRect(box, look.qcolor(role, 0.08 + 0.82 * share**0.7))
                 if figures and count and metrics.horizontalAdvance(str(count)) < cell:
-                    strong = share > 0.45 and not look.dark
-                    painter.setPen(QColor("#ffffff" if strong else look.text))
+                    painter.setPen(QColor(look.accent_text if share > 0.45 else look.text))
                     painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), str(count))
         if len(self._names) <= _LABELS_UP_TO:
             self._paint_labels(painter, look, grid, cell)
