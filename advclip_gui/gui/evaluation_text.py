@@ -46,6 +46,11 @@ def with_interval(share: float, interval: Sequence[float]) -> str:
     return f"{percent(share)} ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
 
 
+def cell(share: float, interval: Sequence[float]) -> str:
+    """Write a share above its 95 % interval, for a narrow column."""
+    return f"{percent(share)}\n{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
+
+
 def parse_epsilons(text: str) -> tuple[float, ...]:
     """Read "1/255, 2/255, 4/255" as lengths in pixel units, each once, from small to large.
 
@@ -71,18 +76,16 @@ def parse_epsilons(text: str) -> tuple[float, ...]:
 
 
 def figure_rows(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table of exact figures: one row for each model."""
+    """Head and rows of the table of exact figures: one row for each model (at least one)."""
     levels = sorted({result.epsilon for evaluation in evaluations for result in evaluation.epsilons})
-    norm = evaluations[0].norm if evaluations else "Linf"
+    norm = evaluations[0].norm
     epsilons = [length_text(level, "Linf" if norm == "Linf" else "L2") for level in levels]
-    head = ["Model", "n", "Clean", *epsilons, f"{epsilons[-1]} after 8 bits" if epsilons else "After 8 bits"]
+    head = ["Model", "n", "Clean", *epsilons, f"{epsilons[-1]}\nafter 8 bits"]
     rows = []
     for evaluation in evaluations:
         results = {result.epsilon: result for result in evaluation.epsilons}
         cells = [
-            with_interval(results[level].robust_accuracy, results[level].interval)
-            if level in results
-            else "–"
+            cell(results[level].robust_accuracy, results[level].interval) if level in results else "–"
             for level in levels
         ]
         last = evaluation.epsilons[-1]
@@ -90,9 +93,9 @@ def figure_rows(evaluations: Sequence[Evaluation]) -> tuple[list[str], list[list
             [
                 evaluation.model,
                 f"{evaluation.n:,}",
-                with_interval(evaluation.clean_accuracy, evaluation.clean_interval),
+                cell(evaluation.clean_accuracy, evaluation.clean_interval),
                 *cells,
-                with_interval(last.robust_after_8bit, last.interval_after_8bit),
+                cell(last.robust_after_8bit, last.interval_after_8bit),
             ]
         )
     return head, rows

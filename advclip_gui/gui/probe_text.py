@@ -26,6 +26,13 @@ class Verdict:
     note: str = ""
 
 
+def percent(share: float) -> str:
+    """Write a share in [0, 1] without pretending to certainty: 98 %, <1 %, >99 %."""
+    if 0.995 < share < 1:
+        return ">99 %"
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
+
+
 def tidy_length(value: float, norm: str) -> str:
     """Write an epsilon as it is shown beside the slider."""
     return length_text(round(value, 9), "Linf" if norm == "Linf" else "L2")
@@ -49,14 +56,15 @@ def result_verdict(result: ProbeResult, label: int | None) -> Verdict:
     if result.after_label != result.before_label:
         if label is not None and result.after_label == label:
             notes.append("The attack happens to make it right.")
+        elif notes:
+            notes.append(f"Now {percent(result.after[result.after_label])} {after}.")
         else:
-            share = 100 * result.after[result.after_label]
-            notes.append(f"The model is {share:.0f} % sure of {after} on an image that looks the same.")
+            share = percent(result.after[result.after_label])
+            notes.append(f"The model is {share} sure of {after}, on an image that looks the same.")
         return Verdict(FLIPPED, "Flipped", f"{before} → {after} at {at}", " ".join(notes))
     if label is not None and label != result.before_label:
         return Verdict(WRONG, "Wrong already", f"Still {before} at {at}", " ".join(notes))
-    share = 100 * result.after[result.before_label]
-    notes.append(f"The model stays {share:.0f} % sure of {before}.")
+    notes.append(f"The model is still {percent(result.after[result.before_label])} sure of {before}.")
     return Verdict(HELD, "Holds", f"Still {before} at {at}", " ".join(notes))
 
 
@@ -64,10 +72,10 @@ def step_verdict(result: ProbeResult, step: ProbeStep, label: int | None) -> Ver
     """Say what the prediction is at one step of the replay; `label` is the true class, if known."""
     names = result.class_names
     now = max(range(len(step.probabilities)), key=step.probabilities.__getitem__)
-    share = 100 * step.probabilities[now]
+    share = percent(step.probabilities[now])
     where = f"step {step.step} of {step.total_steps}" if step.step else "the starting point"
     before = names[result.before_label]
-    note = f"Replay: the model is {share:.0f} % sure of {names[now]} at {where}."
+    note = f"Replay: the model is {share} sure of {names[now]} at {where}."
     if now == result.before_label:
         wrong = label is not None and label != now
         tone, sign = (WRONG, "Wrong already") if wrong else (HELD, "Holds")

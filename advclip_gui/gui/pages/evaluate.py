@@ -27,7 +27,7 @@ from advclip_gui.gui.jobs import EvaluateJob
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, EmptyState, HLine, Muted, PrimaryButton
 from advclip_gui.gui.widgets.evaluation_form import EvaluationForm
 from advclip_gui.gui.widgets.evaluation_results import EvaluationResults
-from advclip_gui.gui.widgets.probe_panel import WIDTH
+from advclip_gui.gui.widgets.probe_panel import WIDTH, fit_text
 
 if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
@@ -99,6 +99,8 @@ class EvaluatePage(QWidget):
             "attack, with 95 % intervals, and reasons to doubt it where there are any.",
         )
         self.results = EvaluationResults()
+        for empty in (self.no_data, self.no_result):
+            fit_text(empty)
         for page in (self.no_data, self.no_result, self.results):
             self.stack.addWidget(page)
         column.addWidget(self.stack, 1)

@@ -17,7 +17,7 @@ from advclip_gui.gui.probe_reading import central_square, read_picture, save_res
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PrimaryButton
 from advclip_gui.gui.widgets.image_canvas import to_array
 from advclip_gui.gui.widgets.image_strip import ImageStrip, image_in
-from advclip_gui.gui.widgets.probe_panel import ProbePanel
+from advclip_gui.gui.widgets.probe_panel import ProbePanel, fit_text
 from advclip_gui.gui.widgets.probe_stage import ProbeStage
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class ProbePage(QWidget):
             "After that any image will do, also one from disk or from the clipboard.",
             [self._demo_button, self._data_button],
         )
+        fit_text(self.empty)
         self.pages.addWidget(self.empty)
         self.pages.addWidget(work)
         outer = QVBoxLayout(self)

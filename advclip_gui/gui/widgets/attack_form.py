@@ -50,6 +50,7 @@ class AttackForm(QWidget):
         self._add_attack(column)
         self.details = self._make_details()
         self.fold = Fold("More attack settings", self.details, name="attackDetails")
+        self.fold.expand(animate=False)
         column.addWidget(self.fold)
         self._show_epsilon(self._epsilons["Linf"])
         self._on_attack()
@@ -148,7 +149,10 @@ class AttackForm(QWidget):
             ("Target", self.target),
             ("Seed", self.seed),
         ):
-            form.addRow(label, field)
+            text = QLabel(label)
+            text.setMinimumHeight(look.control_height)
+            text.setBuddy(field)
+            form.addRow(text, field)
         self.form = form
         for field in (self.steps, self.restarts, self.seed, self.step_size):
             field.edited.connect(self._on_typed)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.model_ref import ModelRef
 
-_REF_ROLE = Qt.ItemDataRole.UserRole
+_CHECKED_AT_FIRST = 3
+_MODELS_HEIGHT = 216
 _PARTS = (("test", "Test part"), ("val", "Validation part"), ("train", "Training shots"))
 
 
@@ -59,13 +61,7 @@ class EvaluationForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.s)
         column.addWidget(SectionLabel("Models"))
-        self.models = QListWidget()
-        self.models.setObjectName("evaluateModels")
-        self.models.setAccessibleName("Models to evaluate")
-        self.models.setToolTip("Every model checked is evaluated on the same images.")
-        self.models.setMinimumHeight(108)
-        self.models.itemChanged.connect(self._on_changed)
-        column.addWidget(self.models, 1)
+        column.addWidget(self._make_models())
         self._add_images(column)
         self._add_epsilons(column)
         self._add_tier(column)
@@ -73,6 +69,24 @@ class EvaluationForm(QWidget):
         self.problem.setObjectName("evaluateProblem")
         self.problem.hide()
         column.addWidget(self.problem)
+        column.addStretch(1)
+
+    def _make_models(self) -> QScrollArea:
+        look = theme.current()
+        self._boxes: list[tuple[ModelRef, QCheckBox]] = []
+        content = QWidget()
+        content.setProperty("role", "page")
+        self._column = QVBoxLayout(content)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(look.xs)
+        self._scroll = QScrollArea()
+        self._scroll.setObjectName("evaluateModels")
+        self._scroll.setAccessibleName("Models to evaluate")
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setWidget(content)
+        return self._scroll
 
     def _add_images(self, column: QVBoxLayout) -> None:
         look = theme.current()
@@ -154,49 +168,42 @@ class EvaluationForm(QWidget):
         Zero-shot is checked at first, and every adapter that is new, as far as there are at most three.
         """
         offered = [ref for ref in refs if ref.kind != "live"]
-        known = {self._ref(row): self._checked(row) for row in range(self.models.count())}
+        known = {ref: box.isChecked() for ref, box in self._boxes}
         if list(known) == offered:
             return
-        self.models.blockSignals(True)
-        self.models.clear()
+        for _, box in self._boxes:
+            self._column.removeWidget(box)
+            box.deleteLater()
+        self._boxes = []
         count = sum(known.get(ref, False) for ref in offered)
-        for ref in offered:
-            wanted = known.get(ref, count < 3)
+        for index, ref in enumerate(offered):
+            wanted = known.get(ref, count < _CHECKED_AT_FIRST)
             count += ref not in known and wanted
-            item = QListWidgetItem(theme.icon(ICONS[ref.kind], "text_muted"), ref.title)
-            item.setFlags(
-                Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsSelectable
-            )
-            item.setCheckState(Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked)
-            item.setData(_REF_ROLE, ref)
-            item.setToolTip(ref.adapter or ref.title)
-            self.models.addItem(item)
-        self.models.blockSignals(False)
+            box = QCheckBox(ref.title)
+            box.setObjectName(f"evaluateModel{index}")
+            box.setIcon(theme.icon(ICONS[ref.kind], "text_muted"))
+            box.setChecked(wanted)
+            box.setToolTip(ref.adapter or "The backbone as it is, without any adapter.")
+            box.toggled.connect(self._on_changed)
+            self._column.addWidget(box)
+            self._boxes.append((ref, box))
+        self._scroll.setFixedHeight(min(self._column.sizeHint().height(), _MODELS_HEIGHT))
         self.changed.emit()
 
     def set_checked(self, ref: ModelRef, checked: bool) -> None:
         """Check or uncheck a model."""
-        for row in range(self.models.count()):
-            if self._ref(row) == ref:
-                self.models.item(row).setCheckState(
-                    Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked
-                )
+        for known, box in self._boxes:
+            if known == ref:
+                box.setChecked(checked)
 
     def checked_refs(self) -> tuple[ModelRef, ...]:
         """The models to evaluate."""
-        return tuple(self._ref(row) for row in range(self.models.count()) if self._checked(row))
+        return tuple(ref for ref, box in self._boxes if box.isChecked())
 
     def set_note(self, text: str) -> None:
         """Show a remark beneath the form."""
         self.note.setText(text)
         self.note.setVisible(bool(text))
-
-    def _ref(self, row: int) -> ModelRef:
-        ref: ModelRef = self.models.item(row).data(_REF_ROLE)
-        return ref
-
-    def _checked(self, row: int) -> bool:
-        return self.models.item(row).checkState() == Qt.CheckState.Checked
 
     # Values ----------------------------------------------------------------------------------------
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QPlainTextEdit,
+    QSizePolicy,
+    QSpacerItem,
+    QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
@@ -37,16 +46,23 @@ class EvaluationResults(QWidget):
         self.warnings = Banner(closable=False)
         self.warnings.setObjectName("evaluateWarnings")
         column.addWidget(self.warnings)
-        self.tabs = QTabWidget()
+        self.tabs = QTabBar()
         self.tabs.setObjectName("evaluateTabs")
-        self.tabs.setDocumentMode(True)
-        self.tabs.addTab(self._make_curve(), "Curve and figures")
-        self.tabs.addTab(self._make_classes(), "Classes")
-        self.tabs.addTab(self._make_confusions(), "Confusions")
-        self.tabs.addTab(self._make_provenance(), "Provenance")
-        self.tabs.setCornerWidget(self._make_chooser(), Qt.Corner.TopRightCorner)
+        self.tabs.setAccessibleName("Parts of the report")
+        self.tabs.setDrawBase(False)
+        self.tabs.setExpanding(False)
+        self.stack = QStackedWidget()
+        for title, page in (
+            ("Curve and figures", self._make_curve()),
+            ("Classes", self._make_classes()),
+            ("Confusions", self._make_confusions()),
+            ("Provenance", self._make_provenance()),
+        ):
+            self.tabs.addTab(title)
+            self.stack.addWidget(page)
         self.tabs.currentChanged.connect(self._on_tab)
-        column.addWidget(self.tabs, 1)
+        column.addLayout(self._make_tab_row())
+        column.addWidget(self.stack, 1)
 
     def _make_head(self) -> QHBoxLayout:
         look = theme.current()
@@ -74,7 +90,7 @@ class EvaluationResults(QWidget):
         look = theme.current()
         box = QWidget()
         column = QVBoxLayout(box)
-        column.setContentsMargins(0, look.s, 0, 0)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.s)
         self.curve = RobustnessCurve()
         self.curve.setObjectName("evaluateCurve")
@@ -86,7 +102,7 @@ class EvaluationResults(QWidget):
     def _make_classes(self) -> QWidget:
         box = QWidget()
         column = QVBoxLayout(box)
-        column.setContentsMargins(0, theme.current().s, 0, 0)
+        column.setContentsMargins(0, 0, 0, 0)
         self.classes = FigureTable(name="evaluateClasses", label="Accuracy of each class")
         column.addWidget(self.classes)
         return box
@@ -95,7 +111,7 @@ class EvaluationResults(QWidget):
         look = theme.current()
         box = QWidget()
         column = QVBoxLayout(box)
-        column.setContentsMargins(0, look.s, 0, 0)
+        column.setContentsMargins(0, 0, 0, 0)
         hint = TextLabel("Rows are the true class, columns what the model says.", "caption")
         column.addWidget(hint)
         row = QHBoxLayout()
@@ -111,7 +127,7 @@ class EvaluationResults(QWidget):
         look = theme.current()
         box = QWidget()
         column = QVBoxLayout(box)
-        column.setContentsMargins(0, look.s, 0, 0)
+        column.setContentsMargins(0, 0, 0, 0)
         self.provenance = QPlainTextEdit()
         self.provenance.setObjectName("evaluateProvenance")
         self.provenance.setAccessibleName("How the figures came about")
@@ -120,12 +136,14 @@ class EvaluationResults(QWidget):
         column.addWidget(self.provenance)
         return box
 
-    def _make_chooser(self) -> QWidget:
+    def _make_tab_row(self) -> QHBoxLayout:
         look = theme.current()
-        box = QWidget()
-        row = QHBoxLayout(box)
-        row.setContentsMargins(0, 0, 0, look.xs)
+        row = QHBoxLayout()
         row.setSpacing(look.s)
+        row.addWidget(self.tabs)
+        row.addStretch(1)
+        # The row keeps its height when there is nothing to choose.
+        row.addItem(QSpacerItem(0, look.control_height, QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed))
         self.model = QComboBox()
         self.model.setObjectName("evaluateShownModel")
         self.model.setAccessibleName("Model shown")
@@ -138,7 +156,7 @@ class EvaluationResults(QWidget):
             chooser.setMinimumWidth(150)
             row.addWidget(chooser)
             chooser.currentIndexChanged.connect(self._show_one)
-        return box
+        return row
 
     # What is shown ---------------------------------------------------------------------------------
 
@@ -151,7 +169,7 @@ class EvaluationResults(QWidget):
         self._show_warnings()
         self.curve.set_evaluations(self.evaluations)
         self.figures.set_rows(*figure_rows(self.evaluations))
-        self.figures.setFixedHeight(self.figures.height_for_rows(5) + 12)
+        self.figures.setFixedHeight(self.figures.height_for_rows(4))
         for chooser in (self.model, self.epsilon):
             chooser.blockSignals(True)
             chooser.clear()
@@ -202,5 +220,6 @@ class EvaluationResults(QWidget):
 
     def _on_tab(self) -> None:
         tab = self.tabs.currentIndex()
+        self.stack.setCurrentIndex(tab)
         self.model.setVisible(tab > 0 and len(self.evaluations) > 1)
         self.epsilon.setVisible(tab == 2 and self.epsilon.count() > 1)

@@ -8,6 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from advclip_gui.gui import theme
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,11 +38,11 @@ class FigureTable(QTableWidget):
         self.clear()
         self.setColumnCount(len(head))
         self.setRowCount(len(rows))
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for column, text in enumerate(head):
             item = QTableWidgetItem(text)
-            if column:
-                item.setTextAlignment(right)
+            item.setTextAlignment(right if column else left)
             self.setHorizontalHeaderItem(column, item)
         for row, cells in enumerate(rows):
             for column, text in enumerate(cells):
@@ -57,6 +59,9 @@ class FigureTable(QTableWidget):
         if head:
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             header.setMinimumSectionSize(56)
+        lines = max((text.count("\n") + 1 for cells in rows for text in cells), default=1)
+        rows_header = self.verticalHeader()
+        rows_header.setDefaultSectionSize(lines * self.fontMetrics().height() + theme.current().m)
 
     def text_at(self, row: int, column: int) -> str:
         """What a cell says."""
@@ -65,12 +70,8 @@ class FigureTable(QTableWidget):
 
     def height_for_rows(self, most: int) -> int:
         """Height that shows head and at most so many rows."""
-        rows = min(self.rowCount(), most)
-        return (
-            self.horizontalHeader().sizeHint().height()
-            + rows * self.verticalHeader().defaultSectionSize()
-            + 4
-        )
+        rows = sum(self.rowHeight(row) for row in range(min(self.rowCount(), most)))
+        return self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth() + 2
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Copy."""

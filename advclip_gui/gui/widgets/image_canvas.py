@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import QObject, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
@@ -22,6 +21,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from advclip_gui.gui import theme
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 MAX_ZOOM = 40.0
@@ -33,6 +33,8 @@ _PAN_STEP = 0.1
 
 def to_qimage(array: NDArray[np.uint8]) -> QImage:
     """Copy an (H, W, 3) RGB uint8 array into a `QImage`."""
+    import numpy as np  # here, because the window is shown before numpy is needed
+
     pixels = np.ascontiguousarray(array, dtype=np.uint8)
     height, width, _ = pixels.shape
     return QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
@@ -40,6 +42,8 @@ def to_qimage(array: NDArray[np.uint8]) -> QImage:
 
 def to_array(image: QImage) -> NDArray[np.uint8]:
     """Copy a `QImage` into an (H, W, 3) RGB uint8 array; transparent parts become white."""
+    import numpy as np
+
     if image.hasAlphaChannel():
         opaque = QImage(image.size(), QImage.Format.Format_RGB888)
         opaque.fill(Qt.GlobalColor.white)

@@ -303,7 +303,8 @@ class ProbabilityBars(QWidget):
 
     def _on_progress(self, share: float) -> None:
         if len(self._from) == len(self._after):
-            self._shown = tuple(a + (b - a) * share for a, b in zip(self._from, self._after, strict=True))
+            pairs = zip(self._from, self._after, strict=True)
+            self._shown = self._after if share >= 1 else tuple(a + (b - a) * share for a, b in pairs)
             self.update()
 
     def hideEvent(self, event: QHideEvent) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QScrollArea, QVBox
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.attack_form import AttackForm
-from advclip_gui.gui.widgets.basics import Button, Card, HLine, SectionLabel
+from advclip_gui.gui.widgets.basics import Button, Card, EmptyState, HLine, SectionLabel
 from advclip_gui.gui.widgets.model_chooser import ModelChooser
 from advclip_gui.gui.widgets.smallest_panel import SmallestPanel
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend
 
 WIDTH = 284
+
+
+def fit_text(state: EmptyState) -> None:
+    """Give a wrapped text the height it needs at its own width, not at that of the whole page."""
+    width = state.text.maximumWidth()
+    state.text.setFixedWidth(width)
+    state.text.setMinimumHeight(state.text.heightForWidth(width))
 
 
 class ProbePanel(QWidget):

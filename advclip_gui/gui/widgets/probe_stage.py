@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from advclip_gui.engine.perturbation_view import heat_image, perturbation_image
 from advclip_gui.gui import theme
 from advclip_gui.gui.probe_text import (
     NEUTRAL,
@@ -239,9 +238,12 @@ class ProbeStage(QWidget):
         self._show_perturbation()
 
     def _show_perturbation(self) -> None:
+        # Imported here: it brings numpy, which the window does not wait for.
+        from advclip_gui.engine.perturbation_view import heat_image, perturbation_image
+
         if self.perturbation_mode.value() == "heat":
             largest = float(abs(self._perturbation).max(initial=0.0)) * 255
-            self.perturbation.set_image(heat_image(self._perturbation), f"up to {largest:.2g}/255")
+            self.perturbation.set_image(heat_image(self._perturbation), f"≤ {largest:.2g}/255")
         else:
             picture, factor = perturbation_image(self._perturbation)
             self.perturbation.set_image(picture, f"× {factor:g}")

@@ -85,7 +85,7 @@ class RobustnessCurve(QWidget):
         metrics = QFontMetricsF(look.font(look.caption))
         left = metrics.horizontalAdvance("100 %") + look.m
         bottom = 2 * metrics.height() + look.m
-        top = metrics.height() * len(self._legend_rows()) + look.m
+        top = metrics.height() * len(self._legend_rows()) + look.l
         return QRectF(left, top, self.width() - left - look.l, max(self.height() - top - bottom, 10.0))
 
     def _largest(self) -> float:

@@ -1,0 +1,673 @@
+"""The Probe page through real clicks: what is shown belongs to the values beside it, always."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog
+
+from advclip_gui.engine.events import Progress
+from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.engine.probe_types import SmallestEpsilon
+from advclip_gui.gui import theme
+from advclip_gui.gui.bridge import Backend
+from advclip_gui.gui.io_thread import IoPool
+from advclip_gui.gui.job_handle import ErrorInfo
+from advclip_gui.gui.pages.probe import ProbePage
+from advclip_gui.gui.widgets.image_canvas import to_array, to_qimage
+from advclip_gui.gui.workspace import Workspace
+from tests import bad_images
+from tests.gui.page_room import image_tree
+from tests.gui.probe_fakes import HandBackend, TinySession, end, fake_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytestqt.qtbot import QtBot
+
+    from advclip_gui.gui.probe_controller import Question
+
+NAMES = ("cat", "dog", "red fox")
+
+
+class Bench:
+    """A page with images open, and the device in the test's hand."""
+
+    def __init__(self, qtbot: QtBot, backend: Any, io: IoPool) -> None:
+        self.qtbot = qtbot
+        self.backend = backend
+        self.io = io
+        self.workspace = Workspace(backend, io)
+        self.extra: list[ModelRef] = []
+        self.notes: list[tuple[str, str]] = []
+        self.visited: list[str] = []
+        zero_shot = self.workspace.model_refs
+        self.workspace.model_refs = lambda: [*zero_shot(), *self.extra]  # type: ignore[method-assign]
+        self.workspace.notify.connect(lambda level, message, _details: self.notes.append((level, message)))
+        self.workspace.navigate.connect(self.visited.append)
+        self.page = ProbePage(self.workspace, backend, io)
+        qtbot.addWidget(self.page)
+        self.page.resize(1196, 748)
+        self.page.show()
+
+    def open(self, folder: Path) -> None:
+        with self.qtbot.waitSignal(self.workspace.scan_changed):
+            self.workspace.open_folder(folder, then="")
+
+    def settle(self) -> None:
+        self.qtbot.waitUntil(lambda: not self.io.jobs)
+
+    def pick(self, row: int) -> None:
+        """Click an image of the strip and wait until it is read."""
+        view = self.page.strip.view
+        index = view.model().index(row, 0)
+        QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center())
+        self.qtbot.waitUntil(lambda: self.page._image is not None and self.page._reading is None)
+
+    def asked(self, count: int) -> tuple[Any, Any]:
+        """Wait until so many probes were asked for; the latest and its handle."""
+        self.qtbot.waitUntil(lambda: self.backend.count() >= count)
+        assert self.backend.count() == count
+        return cast("tuple[Any, Any]", self.backend.last())
+
+    def answer(self, count: int, **changes: Any) -> None:
+        job, handle = self.asked(count)
+        end(handle, "finished", fake_result(job.request, job.class_names, **changes))
+
+    @property
+    def sentence(self) -> str:
+        return str(self.page.stage.verdict.sentence.text())
+
+    def type_epsilon(self, text: str) -> None:
+        line = self.page.panel.form.epsilon_field.lineEdit()
+        line.selectAll()
+        self.qtbot.keyClicks(line, text)
+
+
+@pytest.fixture
+def io(qapp: Any) -> Iterator[IoPool]:
+    theme.apply(qapp, "light")
+    made = IoPool()
+    yield made
+    made.shut_down()
+
+
+@pytest.fixture
+def bench(qtbot: QtBot, io: IoPool, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(qtbot, HandBackend(), io)
+    made.open(image_tree(tmp_path / "data"))
+    yield made
+    made.page.shut_down()
+
+
+# States ----------------------------------------------------------------------------------------------
+
+
+def test_without_data_the_page_says_what_to_do(qtbot: QtBot, io: IoPool) -> None:
+    bench = Bench(qtbot, HandBackend(), io)
+    assert bench.page.empty.isVisible()
+    qtbot.mouseClick(bench.page._data_button, Qt.MouseButton.LeftButton)
+    assert bench.visited == ["data"]
+    bench.page.shut_down()
+
+
+def test_with_data_and_no_image_nothing_is_asked(bench: Bench) -> None:
+    assert "Pick an image" in bench.sentence
+    assert bench.backend.count() == 0
+    assert not bench.page.panel.save_button.isEnabled()
+    assert not bench.page.panel.smallest.button.isEnabled()
+    assert bench.page.strip.shown() == 18
+
+
+def test_while_the_engine_loads_the_page_says_so(bench: Bench) -> None:
+    bench.backend.ready = False
+    bench.pick(0)
+    bench.asked(1)
+    assert bench.page.stage.updating.text() == "The engine is loading …"
+    bench.backend.ready = True
+    bench.backend.engine_ready.emit("CPU")
+    assert bench.page.stage.updating.text() == "Attacking …"
+
+
+def test_clicking_an_image_attacks_it_and_tells_the_flip(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    stage = bench.page.stage
+    assert bench.sentence == "cat → dog at 2/255"
+    assert stage.verdict.tone == "flipped"
+    assert stage.verdict.sign.text() == "Flipped"
+    assert stage.verdict.survival.text() == "Survives 8-bit saving"
+    assert "Flipped" in stage.verdict.accessibleName()
+    assert all(view.image is not None for view in stage.views)
+    assert stage.original.detail.text() == "cat 95.0 %"
+    assert stage.adversarial.detail.text() == "dog 90.0 %"
+    assert "Zero-shot" in stage.facts.text()
+    assert "PGD · 10 steps · L∞ · 2/255" in stage.facts.text()
+    assert "8 × 8" in stage.facts.text()
+    assert stage.updating.text() == ""
+
+
+def test_holding_is_told_in_words_too(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1, after=0)
+    assert bench.sentence == "Still cat at 2/255"
+    assert bench.page.stage.verdict.tone == "held"
+    assert bench.page.stage.verdict.sign.text() == "Holds"
+    assert not bench.page.stage.verdict.survival.isVisible()
+
+
+def test_a_wrong_clean_prediction_is_said_with_the_true_label(bench: Bench) -> None:
+    bench.pick(0)  # a cat
+    bench.answer(1, before=1, after=1)
+    assert bench.page.stage.verdict.tone == "wrong"
+    assert "the true label is cat" in bench.page.stage.verdict.note.text()
+
+
+def test_a_flip_that_8_bits_cannot_hold_is_marked(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1, survives=False)
+    assert bench.page.stage.verdict.survival.text() == "Lost in 8-bit saving"
+    assert "cat again" in bench.page.stage.verdict.survival.toolTip()
+
+
+# Never a stale picture -------------------------------------------------------------------------------
+
+
+def test_an_overtaken_probe_is_cancelled_and_never_shown(bench: Bench) -> None:
+    bench.pick(0)
+    first_job, first = bench.asked(1)
+    bench.page.panel.form.set_epsilon(4 / 255)
+    assert first.control.cancelled
+    _, second = bench.asked(2)
+    end(first, "finished", fake_result(first_job.request, NAMES))  # it came too late to notice
+    assert bench.page.stage.result is None
+    assert bench.page.controller.busy
+    bench.answer(2)
+    assert bench.sentence == "cat → dog at 4/255"
+    assert not second.control.cancelled
+
+
+def test_dragging_asks_once_after_a_pause_and_never_queues(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    slider = bench.page.panel.form.slider.slider
+    slider.setFocus()
+    for _ in range(25):
+        QTest.keyClick(slider, Qt.Key.Key_Right)
+        assert bench.backend.count() == 1
+    assert bench.page.stage.updating.text() == "Updating …"
+    assert bench.sentence == "cat → dog at 2/255"  # the picture is still that of 2/255, and says so
+    job, _ = bench.asked(2)
+    assert job.request.epsilon == pytest.approx(3.25 / 255)
+    assert len(bench.backend.active) == 1
+    bench.answer(2)
+    assert bench.sentence == "cat → dog at 3.25/255"
+    assert bench.page.panel.form.epsilon_field.number() == pytest.approx(3.25)
+
+
+def test_what_is_on_screen_fades_when_a_newer_one_takes_long(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bench.page.panel.form.set_epsilon(8 / 255)
+    stage = bench.page.stage
+    assert not stage.adversarial.canvas.dimmed
+    bench.qtbot.waitUntil(lambda: stage.adversarial.canvas.dimmed)
+    assert not stage.original.canvas.dimmed
+    bench.answer(2)
+    assert not stage.adversarial.canvas.dimmed
+
+
+def test_coming_back_to_what_is_shown_asks_nothing(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bench.page.panel.form.set_epsilon(4 / 255)
+    _, second = bench.asked(2)
+    bench.page.panel.form.set_epsilon(2 / 255)
+    assert second.control.cancelled
+    assert not bench.page.controller.busy
+    assert bench.page.stage.updating.text() == ""
+    assert bench.backend.count() == 2
+
+
+def test_another_image_takes_the_old_result_away_at_once(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bench.pick(1)
+    stage = bench.page.stage
+    assert stage.original.image is not None
+    assert stage.adversarial.image is None
+    assert stage.perturbation.image is None
+    assert stage.bars.rows == ()
+    assert stage.verdict.tone == "neutral"
+    assert not bench.page.panel.save_button.isEnabled()
+    job, _ = bench.asked(2)
+    assert job.class_names == NAMES
+
+
+def test_the_prepared_image_is_kept_for_the_next_drag(bench: Bench) -> None:
+    bench.pick(0)
+    job, _ = bench.asked(1)
+    assert job.image.shape != (8, 8, 3)
+    bench.answer(1)
+    bench.page.panel.form.set_epsilon(3 / 255)
+    job, _ = bench.asked(2)
+    assert job.image.shape == (8, 8, 3)
+
+
+# The attack's settings -------------------------------------------------------------------------------
+
+
+def test_every_setting_reaches_the_request(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    form = bench.page.panel.form
+    bench.qtbot.mouseClick(form.norm._buttons["L2"], Qt.MouseButton.LeftButton)
+    for field, text in ((form.steps, "7"), (form.restarts, "3"), (form.seed, "11"), (form.step_size, "0.25")):
+        field.lineEdit().selectAll()
+        bench.qtbot.keyClicks(field.lineEdit(), text)
+    bench.qtbot.mouseClick(form.random_start, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    form.target.setCurrentIndex(2)
+    form.target.activated.emit(2)
+    bench.qtbot.waitUntil(lambda: bench.backend.last()[0].request.target == 1)
+    request = bench.backend.last()[0].request
+    assert (request.attack, request.norm, request.epsilon) == ("pgd", "L2", 0.5)
+    assert (request.steps, request.restarts, request.seed, request.step_size) == (7, 3, 11, 0.25)
+    assert (request.random_start, request.target) == (False, 1)
+
+
+def test_fgsm_has_no_steps(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    form = bench.page.panel.form
+    bench.qtbot.mouseClick(form.attack._buttons["fgsm"], Qt.MouseButton.LeftButton)
+    job, _ = bench.asked(2)
+    assert job.request.attack == "fgsm"
+    assert not form.steps.isVisible()
+    assert form.seed.isVisible()
+
+
+def test_each_norm_keeps_its_own_epsilon(bench: Bench) -> None:
+    form = bench.page.panel.form
+    form.set_epsilon(5 / 255)
+    bench.qtbot.mouseClick(form.norm._buttons["L2"], Qt.MouseButton.LeftButton)
+    assert form.epsilon_field.number() == 0.5
+    bench.qtbot.mouseClick(form.norm._buttons["Linf"], Qt.MouseButton.LeftButton)
+    assert form.epsilon_field.number() == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("300", "Epsilon must lie between 0 and 255; 300 does not."),
+        ("-1", "Epsilon must lie between 0 and 255; -1 does not."),
+        ("abc", "Epsilon must be a number; 'abc' is none."),
+    ],
+)
+def test_a_wrong_epsilon_is_told_where_it_stands(bench: Bench, text: str, sentence: str) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bench.type_epsilon(text)
+    form = bench.page.panel.form
+    assert form.problem.isVisible()
+    assert form.problem.text() == sentence
+    assert form.epsilon_field.property("invalid") is True
+    assert bench.page.stage.updating.text() == "Not updated: a value is wrong"
+    assert not bench.page.controller.busy
+    bench.type_epsilon("4")
+    assert not form.problem.isVisible()
+    bench.answer(bench.backend.count() + 1)
+    assert bench.sentence == "cat → dog at 4/255"
+
+
+# Replay ----------------------------------------------------------------------------------------------
+
+
+def test_replay_moves_image_perturbation_bars_loss_and_sentence_together(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1, steps=4)
+    stage = bench.page.stage
+    result = stage.result
+    assert result is not None
+    seen = []
+    slider = stage.replay.slider
+    slider.setFocus()
+    QTest.keyClick(slider, Qt.Key.Key_Home)
+    for index in range(5):
+        step = result.steps[index]
+        assert stage.adversarial.image is not None
+        assert stage.perturbation.image is not None
+        assert np.array_equal(to_array(stage.adversarial.image), step.adversarial)
+        assert stage.bars.values["dog"][1] == step.probabilities[1]
+        assert stage.replay.loss_label.text() == f"loss {step.loss:.3f}"
+        seen.append((stage.perturbation.image.pixelColor(0, 0).rgb(), bench.sentence))
+        QTest.keyClick(slider, Qt.Key.Key_Right)
+    assert len({sentence for _, sentence in seen}) == 5
+    assert seen[1][1] == "Still cat at step 1 of 4"
+    assert seen[3][1] == "cat → dog at step 3 of 4"
+    assert seen[4][1] == "cat → dog at 2/255"
+    assert stage.replay.line.flipped == (False, False, False, True, True)
+
+
+def test_the_play_button_runs_to_the_end_and_stops(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1, steps=3)
+    replay = bench.page.stage.replay
+    bench.qtbot.mouseClick(replay.play_button, Qt.MouseButton.LeftButton)
+    assert replay.playing
+    assert replay.index == 0
+    bench.qtbot.waitUntil(lambda: not replay.playing)
+    assert replay.at_end
+    bench.qtbot.mouseClick(replay.play_button, Qt.MouseButton.LeftButton)
+    bench.page.hide()
+    assert not replay.playing
+
+
+def test_heat_map_and_signed_view_of_the_same_perturbation(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    stage = bench.page.stage
+    signed = stage.perturbation.image
+    assert stage.perturbation.detail.text() == "× 50"
+    bench.qtbot.mouseClick(stage.perturbation_mode._buttons["heat"], Qt.MouseButton.LeftButton)
+    assert stage.perturbation.image != signed
+    assert stage.perturbation.detail.text() == "≤ 2/255"
+
+
+# Models ----------------------------------------------------------------------------------------------
+
+
+def live_and_adapter(bench: Bench) -> tuple[ModelRef, ModelRef]:
+    backbone = bench.workspace.settings.backbone
+    return (
+        ModelRef("live", backbone, title="In training (live)"),
+        ModelRef("adapter", backbone, adapter="/runs/new", title="new"),
+    )
+
+
+def test_another_model_is_asked_the_same(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    _, adapter = live_and_adapter(bench)
+    bench.extra = [adapter]
+    bench.workspace.models_changed.emit()
+    assert bench.backend.count() == 1
+    bench.workspace.probe_requested.emit(adapter)
+    job, _ = bench.asked(2)
+    assert job.ref == adapter
+    bench.answer(2, after=0)
+    assert bench.sentence == "Still cat at 2/255"
+    assert bench.page.stage.facts.text().startswith("new")
+
+
+def test_the_live_model_is_followed_while_that_is_wanted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.page.controller._again.setInterval(5)
+    live, _adapter = live_and_adapter(bench)
+    bench.extra = [live]
+    bench.workspace.models_changed.emit()
+    assert not bench.page.panel.follow.isVisible()
+    bench.pick(0)
+    bench.answer(1)
+    bench.page.panel.models.choose(live)
+    assert bench.page.panel.follow.isVisible()
+    bench.answer(2)
+    bench.asked(3)  # by itself
+    assert bench.page.stage.updating.text() == "Following training …"
+    assert not bench.page.stage._dim.isActive()
+    bench.answer(3, after=0)
+    assert bench.sentence == "Still cat at 2/255"
+    bench.asked(4)
+    bench.qtbot.mouseClick(bench.page.panel.follow, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    bench.answer(4)
+    assert not bench.page.controller._again.isActive()
+
+
+def test_a_replay_is_not_disturbed_by_following(bench: Bench) -> None:
+    bench.page.controller._again.setInterval(5)
+    live, _ = live_and_adapter(bench)
+    bench.extra = [live]
+    bench.workspace.models_changed.emit()
+    bench.page.panel.models.choose(live)
+    bench.pick(0)
+    bench.answer(1)
+    bench.page.stage.replay.slider.setValue(2)
+    assert not bench.page.controller._again.isActive()
+    bench.page.stage.replay.slider.setValue(4)
+    assert bench.page.controller._again.isActive()
+
+
+def test_when_training_ends_the_adapter_takes_the_live_models_place(bench: Bench) -> None:
+    live, adapter = live_and_adapter(bench)
+    bench.workspace.run_dir = Path("/runs/new")
+    bench.extra = [live]
+    bench.workspace.models_changed.emit()
+    bench.page.panel.models.choose(live)
+    bench.extra = []
+    bench.workspace.models_changed.emit()
+    assert bench.page.panel.models.ref() == bench.workspace.model_refs()[0]
+    bench.extra = [adapter]
+    bench.workspace.models_changed.emit()
+    assert bench.page.panel.models.ref() == adapter
+    assert not bench.page.panel.follow.isVisible()
+
+
+# Other images ----------------------------------------------------------------------------------------
+
+
+def test_a_bad_image_file_is_a_sentence_and_the_page_lives_on(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bad = tmp_path / "broken picture.jpg"
+    bad.write_bytes(b"no image at all")
+    bench.page.strip.take_file(bad)
+    bench.qtbot.waitUntil(lambda: bench.page.banner.isVisible())
+    assert "broken picture.jpg" in bench.page.banner.message
+    assert "not an image" in bench.page.banner.message
+    assert bench.sentence == "cat → dog at 2/255"  # what was there stays
+    bench.pick(2)
+    assert not bench.page.banner.isVisible()
+    bench.answer(2)
+    assert "→" in bench.sentence
+
+
+def test_an_image_from_disk_has_no_true_label(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bad_images.good_jpeg(tmp_path / "Fotos ä" / "a b.jpg", seed=3)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
+    bench.qtbot.mouseClick(bench.page.strip.disk_button, Qt.MouseButton.LeftButton)
+    bench.asked(1)
+    bench.answer(1, before=1, after=1)
+    assert bench.page.stage.verdict.tone == "held"
+    assert "a b.jpg" in bench.page.stage.facts.text()
+
+
+def test_pasting_an_image_and_pasting_nothing(bench: Bench) -> None:
+    QGuiApplication.clipboard().setText("just words")
+    bench.qtbot.mouseClick(bench.page.strip.paste_button, Qt.MouseButton.LeftButton)
+    assert "no image on the clipboard" in bench.page.banner.message
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    QGuiApplication.clipboard().setImage(to_qimage(pixels))
+    bench.qtbot.mouseClick(bench.page.strip.paste_button, Qt.MouseButton.LeftButton)
+    job, _ = bench.asked(1)
+    assert np.array_equal(job.image, pixels)
+    assert not bench.page.banner.isVisible()
+    shown = bench.page.stage.original.image
+    assert shown is not None
+    assert (shown.width(), shown.height()) == (20, 20)
+
+
+def test_dropping_an_image_file(bench: Bench, tmp_path: Path) -> None:
+    path = bad_images.good_jpeg(tmp_path / "dropped.jpg", seed=9)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    bench.page.dropEvent(event)
+    bench.asked(1)
+    assert event.isAccepted()
+
+
+def test_filters_choose_what_the_strip_shows(bench: Bench) -> None:
+    strip = bench.page.strip
+    first = [strip._model.record(strip._model.index(row)).class_name for row in range(3)]
+    assert first == ["cat", "dog", "red_fox"]
+    strip.class_filter.setCurrentIndex(2)
+    assert strip.shown() == 6
+    assert {strip._model.data(strip._model.index(row)) for row in range(6)} == {"dog"}
+    assert not strip.split_filter.isVisible()
+
+
+# Failures --------------------------------------------------------------------------------------------
+
+
+def test_a_failing_probe_is_a_sentence(bench: Bench) -> None:
+    bench.pick(0)
+    _, handle = bench.asked(1)
+    end(handle, "failed", ErrorInfo("ViT-B/16 is not on this machine.", "Take the bundled model.", "trace"))
+    banner = bench.page.banner
+    assert banner.isVisible()
+    assert banner.level == "error"
+    assert banner.message == "ViT-B/16 is not on this machine. Take the bundled model."
+    assert not bench.page.controller.busy
+    bench.page.panel.form.set_epsilon(3 / 255)
+    bench.answer(2)
+    assert not banner.isVisible()
+
+
+# Smallest epsilon ------------------------------------------------------------------------------------
+
+
+def test_the_smallest_epsilon_narrows_in_sight_and_is_then_shown(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    panel, form = bench.page.panel.smallest, bench.page.panel.form
+    bench.qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    job, handle = bench.backend.last("SmallestEpsilonJob")
+    handle.deliver("started", None)
+    assert panel.button.text() == "Cancel search"
+    handle.deliver("event", Progress(task="Smallest epsilon", done=3, total=6, detail="1/255 to 2/255"))
+    assert form.slider.interval == pytest.approx((1 / 255, 2 / 255))
+    assert "Between 1/255 and 2/255" in panel.line.text()
+    handle.deliver("event", Progress(task="Smallest epsilon", done=4, total=6, detail="1/255 to 1.5/255"))
+    assert form.slider.interval == pytest.approx((1 / 255, 1.5 / 255))
+    answer = SmallestEpsilon(
+        low=1.2 / 255,
+        high=1.25 / 255,
+        found=True,
+        norm="Linf",
+        attacked_label=0,
+        after_label=1,
+        attacks=8,
+        sentence="",
+    )
+    end(handle, "finished", answer)
+    assert "between 1.2/255 and 1.25/255" in panel.line.text()
+    assert form.epsilon_field.number() == pytest.approx(1.25)
+    assert form.slider.interval == pytest.approx((1.2 / 255, 1.25 / 255))
+    assert not panel.searching
+    probe, _ = bench.asked(2)
+    assert probe.request == replace(job.request, epsilon=pytest.approx(1.25 / 255))
+
+
+def test_the_search_can_be_cancelled_and_ends_with_its_question(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    panel = bench.page.panel.smallest
+    bench.qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    _, handle = bench.backend.last("SmallestEpsilonJob")
+    bench.qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    assert handle.control.cancelled
+    assert panel.button.text() == "Find smallest epsilon"
+    bench.qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    _, handle = bench.backend.last("SmallestEpsilonJob")
+    bench.page.panel.form.set_epsilon(3 / 255)
+    assert not handle.control.cancelled  # the search does not depend on the epsilon at hand
+    bench.pick(1)
+    assert handle.control.cancelled
+    assert not panel.line.isVisible()
+    assert bench.page.panel.form.slider.interval is None
+
+
+# Saving and copying ----------------------------------------------------------------------------------
+
+
+def test_saving_writes_three_files(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    wanted = tmp_path / "out" / "first try.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(wanted), ""))
+    bench.qtbot.mouseClick(bench.page.panel.save_button, Qt.MouseButton.LeftButton)
+    bench.qtbot.waitUntil(lambda: bool(bench.notes))
+    names = {"first try.json", "first try-adversarial.png", "first try-perturbation.png"}
+    assert {path.name for path in wanted.parent.iterdir()} == names
+    document = json.loads(wanted.read_text(encoding="utf-8"))
+    assert document["model"]["kind"] == "zero_shot"
+    assert document["model"]["true_label"] == 0
+    assert bench.notes[0][0] == "success"
+    bench.settle()
+
+
+def test_a_save_that_fails_says_why(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    bench.page.save_to(tmp_path / "file" / "probe.json")
+    bench.qtbot.waitUntil(lambda: bench.page.banner.isVisible())
+    assert bench.page.banner.level == "error"
+    bench.qtbot.waitUntil(lambda: bench.page.panel.save_button.isEnabled())
+
+
+def test_copying_the_adversarial_image(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    bench.qtbot.mouseClick(bench.page.panel.copy_button, Qt.MouseButton.LeftButton)
+    result = bench.page.stage.result
+    assert result is not None
+    assert np.array_equal(to_array(QGuiApplication.clipboard().image()), result.adversarial)
+
+
+# With the real engine on a tiny model ----------------------------------------------------------------
+
+
+@pytest.mark.slow  # imports torch and runs real attacks: seconds
+def test_real_attacks_through_real_threads(qtbot: QtBot, io: IoPool, tmp_path: Path) -> None:
+    backend = Backend(TinySession)
+    bench = Bench(qtbot, backend, io)
+    bench.open(image_tree(tmp_path / "data"))
+    backend.start()
+    view = bench.page.strip.view
+    QTest.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(view.model().index(0, 0)).center()
+    )
+    stage = bench.page.stage
+    qtbot.waitUntil(lambda: stage.result is not None, timeout=60_000)
+    for epsilon in (0, 1, 16):
+        bench.page.panel.form.set_epsilon(epsilon / 255)
+    qtbot.waitUntil(lambda: not bench.page.controller.busy, timeout=20_000)
+    assert stage.result is not None
+    assert stage.result.epsilon == pytest.approx(16 / 255)
+    assert stage.result.flipped
+    assert cast("Question", stage.question).request == stage.result.request
+    qtbot.mouseClick(bench.page.panel.smallest.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not bench.page.panel.smallest.searching, timeout=20_000)
+    qtbot.waitUntil(lambda: not bench.page.controller.busy, timeout=20_000)
+    assert stage.result.epsilon < 16 / 255
+    assert stage.result.flipped
+    bench.settle()
+    bench.page.shut_down()
+    assert backend.shut_down()
