@@ -7,12 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QTimer, QUrl
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
     QCloseEvent,
-    QDesktopServices,
     QDragEnterEvent,
     QDropEvent,
     QKeySequence,
@@ -195,9 +194,8 @@ class MainWindow(QMainWindow):
         page = self.pages.get(key)
         if page is None:
             module = import_module(f"advclip_gui.gui.pages.{key}")
-            page = cast(
-                "QWidget", getattr(module, _PAGE_CLASSES[key])(self._workspace, self._backend, self._io)
-            )
+            page_class = getattr(module, _PAGE_CLASSES[key])
+            page = cast("QWidget", page_class(self._workspace, self._backend, self._io))
             self.pages[key] = page
             self.stack.addWidget(page)
             self._restore_splitters(key, page)
@@ -270,7 +268,11 @@ class MainWindow(QMainWindow):
         except FileNotFoundError as error:
             self.show_notice("error", str(error), "")
             return
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(guide)))
+        from advclip_gui.gui.dialogs.guide import GuideDialog
+
+        dialog = GuideDialog(guide, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
 
     def _show_keys(self) -> None:
         from advclip_gui.gui.dialogs.about import KeysDialog
