@@ -262,6 +262,25 @@ def test_the_prepared_image_is_kept_for_the_next_drag(bench: Bench) -> None:
     assert job.image.shape == (8, 8, 3)
 
 
+def test_a_slow_attack_shows_its_steps_as_they_come(bench: Bench) -> None:
+    bench.pick(0)
+    job, handle = bench.asked(1)
+    result = fake_result(job.request, NAMES, side=160)
+    handle.deliver("started", None)
+    handle.deliver("event", result.steps[2])
+    stage = bench.page.stage
+    assert bench.sentence == "Attacking … step 2 of 4"
+    assert stage.adversarial.image is not None
+    assert np.array_equal(to_array(stage.adversarial.image), result.steps[2].adversarial)
+    assert not bench.page.panel.save_button.isEnabled()  # a step is no result
+    bench.type_epsilon("x")
+    assert bench.sentence == "Not attacked"
+    assert stage.adversarial.image is None
+    bench.type_epsilon("2")
+    bench.answer(bench.backend.count() + 1, side=160)
+    assert bench.sentence == "cat → dog at 2/255"
+
+
 # The attack's settings -------------------------------------------------------------------------------
 
 

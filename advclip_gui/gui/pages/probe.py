@@ -248,6 +248,8 @@ class ProbePage(QWidget):
 
     def _ask(self, dragging: bool = False) -> None:
         question = self._question()
+        if question is None and self._image is not None and self.stage.result is None:
+            self.stage.show_image(self._image, "Not attacked")
         self.panel.smallest.set_question(question)
         live = question is not None and question.ref.kind == "live"
         if question is not None and question == self.stage.question and not live:
@@ -289,10 +291,13 @@ class ProbePage(QWidget):
         wanted = self.controller.wanted
         if not self._backend.ready and self._backend.engine_error is None:
             text = "The engine is loading …"
+            self.stage.say_waiting("Waiting for the engine …")
         elif wanted == self.stage.question:
             text = "Following training …"
         else:
             text = "Updating …" if self.stage.result is not None else "Attacking …"
+            if self.stage.adversarial.image is None:
+                self.stage.say_waiting("Attacking …")
         self.stage.set_updating(text, dim=wanted != self.stage.question)
 
     def _update_actions(self) -> None:

@@ -134,6 +134,7 @@ class AttackForm(QWidget):
         self.random_start = QCheckBox("Random start")
         self.random_start.setObjectName("probeRandomStart")
         self.random_start.setChecked(True)
+        self.random_start.setMinimumHeight(look.control_height)
         self.random_start.setToolTip("Begin at a random point of the epsilon ball instead of at the image.")
         self.target = QComboBox()
         self.target.setObjectName("probeTarget")

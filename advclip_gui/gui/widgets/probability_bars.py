@@ -71,7 +71,7 @@ class ProbabilityBars(QWidget):
     # What is shown ---------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Show nothing; keeps its place."""
         self._names = self._before = self._after = self._shown = ()
         self._animation.stop()
         self._tell()
@@ -102,6 +102,8 @@ class ProbabilityBars(QWidget):
         )
         self._names = tuple(class_names)
         self._before = tuple(before)
+        # No higher than all classes and the heading need: the room is the images'.
+        self.setMaximumHeight(round(self._row_height() * (len(self._names) + 2)))
         self._label, self._target = label, target
         if kept:
             self.set_after(after)
@@ -173,10 +175,16 @@ class ProbabilityBars(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Headings, then one row per class, then the sum of all others."""
-        if not self._names:
-            return
         look = theme.current()
         painter = QPainter(self)
+        if not self._names:
+            painter.setFont(look.font())
+            painter.setPen(QColor(look.text_disabled))
+            painter.drawText(
+                self.rect(), int(Qt.AlignmentFlag.AlignCenter), "Class probabilities, before and after"
+            )
+            painter.end()
+            return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         height = self._row_height()
         left, middle, right = self._columns()

@@ -137,8 +137,8 @@ class ProbeStage(QWidget):
             view.set_image(None)
             view.set_frame_role("")
         self.original.set_detail("")
-        self.perturbation.set_placeholder("grain", "")
-        self.adversarial.set_placeholder("image-filter-vintage", "")
+        self.perturbation.set_placeholder("grain", "What the attack adds")
+        self.adversarial.set_placeholder("image-plus-outline", "What the model sees then")
         self.replay.clear()
         self.bars.clear()
         self._undim()
@@ -251,6 +251,12 @@ class ProbeStage(QWidget):
     def _on_mode(self, _mode: str) -> None:
         if self.perturbation.image is not None:
             self._show_perturbation()
+
+    def say_waiting(self, sentence: str) -> None:
+        """Say what an image without a result waits for."""
+        if self.question is None and self.result is None and self.original.image is not None:
+            note = self.verdict.note.text()
+            self.verdict.show_verdict(Verdict(NEUTRAL, "", sentence, note))
 
     # While a newer one computes --------------------------------------------------------------------
 
