@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -94,7 +94,8 @@ class Card(QFrame):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(look.l, look.m, look.l, look.l)
         outer.setSpacing(look.m)
-        self.title_label = TextLabel(title or "", "title")
+        self.title_label = TextLabel(title or "", "title", self)
+        self.title_label.setVisible(title is not None)
         self.header = QHBoxLayout()
         self.header.setSpacing(look.s)
         if title is not None:
@@ -253,11 +254,10 @@ class EmptyState(QWidget):
         theme.signals().changed.connect(self._repaint_icon)
         self.title = TextLabel(title, "title")
         self.text = Muted(text)
-        self.text.setMaximumWidth(30 * look.l)
         for label in (self._icon, self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
             column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
-        self.text.setMinimumWidth(20 * look.l)
+        self._fit()
         row = QHBoxLayout()
         row.setSpacing(look.s)
         row.addStretch(1)
@@ -267,6 +267,17 @@ class EmptyState(QWidget):
         column.addSpacing(look.s)
         column.addLayout(row)
         column.addStretch(1)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Measure the text again: the style sheet's font is known only now."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        # A label that wraps asks for too little height where the layout centres it.
+        width = 30 * theme.current().l
+        self.text.setFixedWidth(width)
+        self.text.setMinimumHeight(self.text.heightForWidth(width))
 
     def _repaint_icon(self) -> None:
         size = 2 * theme.current().xl

@@ -1,0 +1,113 @@
+"""Beside the curves: one run's figures and settings, or the settings in which several differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHeaderView, QWidget
+
+from advclip_gui.gui.evaluation_text import percent
+from advclip_gui.gui.run_text import STATES, differences, moment, titled_values
+from advclip_gui.gui.widgets.basics import Card, Muted
+from advclip_gui.gui.widgets.elided_label import ElidedLabel
+from advclip_gui.gui.widgets.figure_table import FigureTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.gui.run_record import RunRecord
+
+_NARROWEST = 64
+"""Width of a run's column, in device-independent pixels, below which the table scrolls."""
+
+
+class RunDetails(Card):
+    """A table of two or more columns under a sentence."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start empty."""
+        super().__init__("Settings", parent)
+        self.sentence = Muted("")
+        self.sentence.setObjectName("runSentence")
+        self.table = FigureTable(name="runSettings", label="Settings")
+        self.table.setProperty("frameless", True)
+        self.place = ElidedLabel("", "caption", mode=Qt.TextElideMode.ElideLeft)
+        self.place.setObjectName("runPlace")
+        self.place.setAccessibleName("Folder of the run")
+        self.body.addWidget(self.sentence)
+        self.body.addWidget(self.table, 1)
+        self.body.addWidget(self.place)
+
+    def show_runs(self, runs: Sequence[RunSummary], records: Mapping[Path, RunRecord]) -> None:
+        """Show one run, or compare several; those whose folder has not been read are left out."""
+        known = [(run, records[run.path]) for run in runs if run.path in records]
+        self.place.setVisible(len(known) == 1)
+        self.table.setVisible(bool(known))
+        if not known:
+            self.set_title("Settings")
+            self.sentence.setText("Reading …" if runs else "Select a run; several to compare them.")
+        elif len(known) == 1:
+            self._show_one(*known[0])
+        else:
+            self._compare(known)
+
+    def _show_one(self, run: RunSummary, record: RunRecord) -> None:
+        self.set_title("Settings")
+        self.sentence.setText(run_sentence(run, record))
+        rows = [(title, value) for title, value in titled_values(record.settings).items()]
+        self.table.set_rows(("Setting", "Value"), rows)
+        self.place.setText(str(run.path))
+
+    def _compare(self, known: Sequence[tuple[RunSummary, RunRecord]]) -> None:
+        self.set_title("What differs")
+        rows = differences([record.settings for _, record in known])
+        several = "Both runs" if len(known) == 2 else f"All {len(known)} runs"
+        self.table.setVisible(bool(rows))
+        if not rows:
+            self.sentence.setText(f"{several} have the same settings.")
+            return
+        epsilons = {run.epsilon for run, _ in known}
+        warning = (
+            " Their robust accuracies were measured at different epsilons and cannot be compared."
+            if len(epsilons) > 1
+            else ""
+        )
+        settings = "setting" if len(rows) == 1 else "settings"
+        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}.{warning}")
+        self.table.set_rows(
+            ("Setting", *(run.name for run, _ in known)), [(title, *values) for title, values in rows]
+        )
+        header = self.table.horizontalHeader()
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
+        header.setMinimumSectionSize(_NARROWEST)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        for column, (run, _) in enumerate(known, start=1):
+            self.table.horizontalHeaderItem(column).setToolTip(run.name)
+
+
+def run_sentence(run: RunSummary, record: RunRecord) -> str:
+    """Say in words how a run stands and what it has reached."""
+    title, _, _, meaning = STATES[run.state]
+    parts = [f"{title}: {record.message}" if record.message else meaning]
+    if run.clean is not None and run.robust is not None:
+        result = (record.result or {}).get("adapter") or {}
+        parts.append(
+            f"Clean {_figure(run.clean, result.get('clean_interval'))}, "
+            f"robust {_figure(run.robust, result.get('robust_interval'))}; 95 % intervals in brackets."
+        )
+    steps = [event.get("step", 0) for event in record.metrics]
+    if run.state != "finished" and steps:
+        parts.append(f"Step {max(steps):,} of {record.settings.total_steps:,}.")
+    if run.started:
+        parts.append(f"Started {moment(run.started)}.")
+    return " ".join(parts)
+
+
+def _figure(share: float, interval: object) -> str:
+    if isinstance(interval, list) and len(interval) == 2:
+        return f"{percent(share)} ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
+    return percent(share)
