@@ -117,9 +117,10 @@ class JobHandle(QObject):
 
     def stop(self) -> None:
         """End after the step at hand and keep the result; a job that has not begun is cancelled."""
-        if self._state == "queued":
-            self.cancel()
-        elif self._state in ("running", "paused"):
+        if self._state == "queued" and self._withdraw(self.key):
+            self._set_state("cancelling")
+        elif self._state in ("queued", "running", "paused"):
+            # It may have begun although word of that is still under way.
             self.control.stop()
             self._set_state("stopping")
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Signal
 
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.gui.jobs import TrainJob, names_of
+from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
 
@@ -31,6 +32,8 @@ class Workspace(QObject):
         scanning: the handle of the scan under way, else None.
         training: the handle of the run under way or last ended, else None.
         run_dir: its folder.
+        record: its curves, log and outcome.
+        runs_root: where runs are kept, None for the platform's data folder.
         last_runs: runs on disk as of the last `refresh_runs`, newest first.
     """
 
@@ -62,6 +65,8 @@ class Workspace(QObject):
         self.training: JobHandle | None = None
         self.training_settings: RunSettings | None = None
         self.run_dir: Path | None = None
+        self.record: TrainingRecord | None = None
+        self.runs_root: Path | None = None
         self.last_runs: tuple[RunSummary, ...] = ()
         self.recent: list[str] = []
         self._listing: JobHandle | None = None
@@ -169,11 +174,13 @@ class Workspace(QObject):
         from advclip_gui.engine.runs import new_run_dir
 
         try:
-            run_dir = Path(new_run_dir(settings))
+            run_dir = new_run_dir(settings, self.runs_root)
         except (UserError, OSError) as error:
             self.notify.emit("error", str(error), "")
             return None
-        return self._submit_training(TrainJob(settings, run_dir, title=f"Training {settings.name or settings.method}"))
+        return self._submit_training(
+            TrainJob(settings, run_dir, title=f"Training {settings.name or settings.method}")
+        )
 
     def resume_training(self, run_dir: Path) -> JobHandle | None:
         """Go on with a run that was stopped or interrupted, from its checkpoint."""
@@ -196,11 +203,27 @@ class Workspace(QObject):
         self.training = handle
         self.training_settings = job.settings
         self.run_dir = job.run_dir
+        if self.record is not None:
+            self.record.deleteLater()
+        self.record = TrainingRecord(handle, job.settings, job.run_dir, self)
+        if job.resume:
+            self._restore_record(self.record)
         handle.started.connect(self._training_moved)
         handle.ended.connect(self._training_ended)
         self.training_started.emit(handle)
         self._training_moved()
         return handle
+
+    def _restore_record(self, record: TrainingRecord) -> None:
+        """Read what an earlier part of the run has recorded."""
+
+        def work(_control: Control) -> object:
+            from advclip_gui.engine.runs import RunFolder
+
+            return RunFolder(record_dir).metrics()
+
+        record_dir = record.run_dir
+        self.io.submit(work).finished.connect(record.restore)
 
     def _training_moved(self) -> None:
         self.training_changed.emit()
@@ -230,10 +253,12 @@ class Workspace(QObject):
             self._list_again = True
             return
 
+        root = self.runs_root
+
         def work(_control: Control) -> object:
             from advclip_gui.engine.runs import list_runs
 
-            return tuple(list_runs())
+            return tuple(list_runs(root))
 
         self._listing = self.io.submit(work, "Listing runs")
         self._listing.finished.connect(self._runs_listed)
