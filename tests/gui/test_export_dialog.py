@@ -1,0 +1,217 @@
+"""The export dialog: where to, errors where the user stands, and the lines that load the adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QFileDialog
+
+from advclip_gui.gui import theme
+from advclip_gui.gui.bridge import Backend
+from advclip_gui.gui.dialogs import export
+from advclip_gui.gui.dialogs.export import ExportDialog, check_destination, free_folder, stem_of
+from advclip_gui.gui.job_handle import ErrorInfo
+from advclip_gui.gui.jobs import Exported
+from advclip_gui.settings import RunSettings
+from tests.gui.probe_fakes import HandBackend, end
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+LEFT = Qt.MouseButton.LeftButton
+SNIPPET = 'from peft import PeftModel\nmodel = PeftModel.from_pretrained(clip, r"folder")\n'
+
+
+@pytest.fixture
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "Dokumente und mehr"
+    folder.mkdir()
+    monkeypatch.setattr(export, "user_documents_path", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def backend(qapp: Any) -> HandBackend:
+    theme.apply(qapp, "light")
+    return HandBackend()
+
+
+def open_dialog(qtbot: QtBot, backend: Any, source: Path, *runs: Any) -> ExportDialog:
+    dialog = ExportDialog(SimpleNamespace(last_runs=runs), backend, source)  # type: ignore[arg-type]
+    qtbot.addWidget(dialog)
+    with qtbot.waitExposed(dialog):
+        dialog.show()
+    return dialog
+
+
+def write_to(dialog: ExportDialog, path: Path | str) -> None:
+    dialog.destination.setText(str(path))
+
+
+def test_the_default_is_a_new_folder_named_after_the_run(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    (documents / "demo-rank-4-adapter").mkdir()
+    run = SimpleNamespace(path=tmp_path / "20260101-demo", name="Demo, rank 4")
+    dialog = open_dialog(qtbot, backend, run.path, run)
+    assert dialog.destination.text() == str(documents / "demo-rank-4-adapter-2")
+    assert dialog.note.text() == "The folder will be made."
+    assert dialog.export_button.isEnabled()
+
+
+def test_an_export_shows_where_it_went_and_how_to_load_it(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    assert dialog.result.isHidden()
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    job, handle = backend.last("ExportJob")
+    assert (job.source, job.out, job.format) == (tmp_path / "run", documents / "run-adapter", "peft")
+    assert dialog.busy.isVisible()
+    assert not dialog.export_button.isEnabled()
+    assert not dialog.destination.isEnabled()
+    end(handle, "finished", Exported(job.out, SNIPPET))
+    assert dialog.banner.level == "success"
+    assert str(job.out) in dialog.banner.message
+    assert dialog.snippet.toPlainText() == SNIPPET
+    assert dialog.snippet.isVisible()
+    assert dialog.busy.isHidden()
+    qtbot.mouseClick(dialog.copy_button, LEFT)
+    assert QGuiApplication.clipboard().text() == SNIPPET
+    qtbot.mouseClick(dialog.folder_button, LEFT)
+    assert [Path(one) for one in opened] == [job.out]
+    assert dialog.export_button.isHidden()
+    write_to(dialog, documents / "again")
+    assert dialog.export_button.isVisible()
+    assert dialog.export_button.isEnabled()
+
+
+def test_an_error_is_shown_in_the_dialog_and_nothing_typed_is_lost(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    write_to(dialog, documents / "mine")
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    error = ErrorInfo("The disk is full.", "Free some space.", "Traceback")
+    end(backend.last("ExportJob")[1], "failed", error)
+    assert dialog.isVisible()
+    assert (dialog.banner.level, dialog.banner.message) == ("error", "The disk is full. Free some space.")
+    assert dialog.banner.details_button.isVisible()
+    assert dialog.destination.text() == str(documents / "mine")
+    assert dialog.result.isHidden()
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    assert backend.count("ExportJob") == 2
+    assert dialog.banner.isHidden()
+
+
+def test_enter_exports_and_escape_gives_up_an_export_under_way(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    qtbot.keyClick(dialog.destination, Qt.Key.Key_Return)
+    _, handle = backend.last("ExportJob")
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert dialog.isHidden()
+    assert handle.control.cancelled
+
+
+def test_while_the_engine_loads_the_dialog_says_what_it_waits_for(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    backend.ready = False
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    assert dialog.banner.message == "The export begins as soon as the engine is loaded."
+
+
+def test_places_where_nothing_can_go_are_marked(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    (documents / "letter.txt").write_text("x")
+    for text, start in (
+        ("", "Choose a folder."),
+        ("adapter", "Give the whole path"),
+        (str(documents / "letter.txt"), "This is a file"),
+        (str(documents), "The folder holds other files"),
+    ):
+        write_to(dialog, text)
+        assert dialog.note.text().startswith(start)
+        assert not dialog.export_button.isEnabled()
+        assert dialog.destination.property("invalid") is True
+    dialog.export()
+    assert backend.count("ExportJob") == 0
+    write_to(dialog, documents / "new")
+    assert dialog.destination.property("invalid") is False
+    assert dialog.export_button.isEnabled()
+
+
+def test_choosing_a_folder_with_other_files_makes_a_new_one_inside(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [str(documents), str(documents / "empty"), ""]
+    (documents / "empty").mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: chosen.pop(0))
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    expected = (documents / "run-adapter", documents / "empty", documents / "empty")
+    for path in expected:
+        qtbot.mouseClick(dialog.choose_button, LEFT)
+        assert dialog.destination.text() == str(path)
+
+
+def test_destinations_in_words(tmp_path: Path) -> None:
+    assert check_destination(str(tmp_path)) == (True, "The folder is empty.")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert check_destination(str(tmp_path))[1].startswith("The adapter exported there before")
+    assert check_destination("\0")[0] is False
+    assert stem_of("Größe: 4/255 …") == "größe-4-255-adapter"
+    assert stem_of("///") == "run-adapter"
+    assert free_folder(tmp_path, "new") == tmp_path / "new"
+
+
+def test_a_run_without_an_adapter_is_told_through_the_real_job(
+    qtbot: QtBot, documents: Path, tmp_path: Path, qapp: Any
+) -> None:
+    theme.apply(qapp, "light")
+    backend = Backend(lambda: SimpleNamespace(device_text="Test device"))
+    backend.start()
+    dialog = open_dialog(qtbot, backend, tmp_path / "nothing")
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    qtbot.waitUntil(lambda: dialog.banner.level == "error", timeout=150_000)
+    assert dialog.banner.message.startswith("There is no adapter in")
+    assert not (documents / "nothing-adapter").exists()
+    assert backend.shut_down()
+
+
+@pytest.mark.slow(reason="two steps of training with the bundled backbone make a real adapter")
+def test_a_real_adapter_is_exported(qtbot: QtBot, documents: Path, tmp_path: Path, qapp: Any) -> None:
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.training import train
+
+    settings = RunSettings.checked(
+        {
+            "device": "cpu",
+            "data": {"shots": 1, "val_shots": 1},
+            "training": {"steps": 1, "batch_size": 2},
+            "monitor": {"images": 2, "attack_steps": 1, "final_images": 0},
+        }
+    )
+    run = train(settings, control=Control(), run_dir=tmp_path / "run").run_dir
+    theme.apply(qapp, "light")
+    backend = Backend(lambda: SimpleNamespace(device_text="Test device"))
+    backend.start()
+    dialog = open_dialog(qtbot, backend, run)
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    qtbot.waitUntil(lambda: dialog.exported is not None or dialog.banner.level == "error", timeout=150_000)
+    assert dialog.banner.level == "success", dialog.banner.message
+    assert dialog.exported is not None
+    assert {path.name for path in dialog.exported.folder.iterdir()} == export.EXPORTED_FILES
+    assert str(dialog.exported.folder) in dialog.snippet.toPlainText()
+    assert backend.shut_down()
