@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from advclip_gui.settings import (
     AdversarySettings,
     BackboneSettings,
+    DataSettings,
     LoraSettings,
     MonitorSettings,
     RunSettings,
@@ -27,12 +28,13 @@ DEMO_EPSILON = 2 / 255
 
 _DEMO = RunSettings(
     name="Demo",
+    data=DataSettings(val_shots=10),
     lora=LoraSettings(rank=8, alpha=1.0, dropout=0.0, encoder="vision"),
-    adversary=AdversarySettings(kind="per_sample", inner_steps=3, epsilon=DEMO_EPSILON, step_size=1 / 255),
+    adversary=AdversarySettings(kind="per_sample", inner_steps=2, epsilon=DEMO_EPSILON, step_size=1.5 / 255),
     training=TrainingSettings(
-        steps=150, batch_size=64, learning_rate=1e-3, warmup=0.05, augmentation="light"
+        steps=150, batch_size=32, learning_rate=3e-3, warmup=0.05, augmentation="light"
     ),
-    monitor=MonitorSettings(every=10, images=100, epsilon=DEMO_EPSILON),
+    monitor=MonitorSettings(every=15, images=100, epsilon=DEMO_EPSILON, final_images=500),
 )
 
 _PAPER = RunSettings(

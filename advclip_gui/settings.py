@@ -7,11 +7,13 @@ in files and on the command line they may be written ``"4/255"``.
 from __future__ import annotations
 
 import tomllib
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import tomlkit
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -43,9 +45,11 @@ def parse_epsilon(value: object) -> object:
     """
     if isinstance(value, str):
         try:
-            numerator, _, denominator = value.replace(" ", "").partition("/")
-            return float(Fraction(numerator) / Fraction(denominator or 1))
-        except (ValueError, ZeroDivisionError) as error:
+            numerator, *denominator = value.replace(" ", "").split("/", 1)
+            return float(
+                Fraction(Decimal(numerator)) / Fraction(Decimal(denominator[0] if denominator else 1))
+            )
+        except (ArithmeticError, ValueError) as error:
             raise ValueError(f"'{value}' is not a length such as 4/255 or 0.0157") from error
     return value
 
@@ -55,9 +59,15 @@ def format_epsilon(value: float) -> str:
     return f"{value * 255:.10g}/255"
 
 
+def _as_written(value: float) -> float:
+    """Round to what `format_epsilon` writes, so that settings survive a file bit for bit."""
+    return float(Fraction(Decimal(format_epsilon(value).removesuffix("/255"))) / 255)
+
+
 Length = Annotated[
     float,
     BeforeValidator(parse_epsilon),
+    AfterValidator(_as_written),
     PlainSerializer(format_epsilon, return_type=str),
     Field(ge=0.0, le=1.0, allow_inf_nan=False, json_schema_extra={"unit": "/255"}),
 ]

@@ -30,6 +30,8 @@ TORCH_FREE = (
     "engine.model_ref",
     "engine.statistics",
     "engine.perturbation_view",
+    "engine.download",
+    "engine.hub_errors",
 )
 
 

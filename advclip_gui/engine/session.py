@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from advclip_gui.engine import adapters
-from advclip_gui.engine.backbones import Backbone, load_backbone
+from advclip_gui.engine.backbones import Backbone, file_sha256, load_backbone
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier
+from advclip_gui.engine.control import Control
 from advclip_gui.engine.devices import choose_device, describe_device, keep_freed_memory
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.recipe_facts import RecipeFacts, describe_recipe, matmul_rate
@@ -18,7 +19,6 @@ from advclip_gui.engine.runs import RunFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from advclip_gui.engine.control import Control
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.trainer import LiveAdapter
     from advclip_gui.settings import BackboneSettings, RunSettings
@@ -90,6 +90,17 @@ class Session:
             self._classifiers[key] = build_classifier(backbone, class_names, templates)
         return self._classifiers[key]
 
+    def provenance(self, ref: ModelRef) -> dict[str, str]:
+        """Title and SHA-256 of the weights behind a classifier that has been lent, and of its adapter."""
+        if ref.kind == "live":
+            return {} if self._live is None else self._live.provenance()
+        key, folder = self._key(ref)
+        backbone = self._backbones[key]
+        facts = {"backbone": backbone.title, "backbone_sha256": backbone.sha256}
+        if folder is not None:
+            facts["adapter_sha256"] = file_sha256(folder / adapters.WEIGHTS_FILE, Control())
+        return facts
+
     def describe(self, settings: RunSettings, control: Control, *, classes: int = 10) -> RecipeFacts:
         """Parameters, steps, memory and time of a recipe; no weights are loaded."""
         control.check()
@@ -104,9 +115,7 @@ class Session:
         return self._backbone(ModelRef(kind="zero_shot", backbone=settings), control)[0]
 
     def _backbone(self, ref: ModelRef, control: Control) -> tuple[Backbone, tuple[object, ...]]:
-        folder = adapter_folder(Path(ref.adapter)) if ref.kind == "adapter" else None
-        stamp = None if folder is None else (folder / adapters.WEIGHTS_FILE).stat().st_mtime_ns
-        key: tuple[object, ...] = (ref.backbone.model_dump_json(), str(folder), stamp)
+        key, folder = self._key(ref)
         if key in self._backbones:
             self._backbones.move_to_end(key)
             return self._backbones[key], key
@@ -119,3 +128,10 @@ class Session:
             adapters.merge_for_inference(backbone.model)
         self._backbones[key] = backbone
         return backbone, key
+
+    @staticmethod
+    def _key(ref: ModelRef) -> tuple[tuple[object, ...], Path | None]:
+        """What a backbone is kept under (an adapter saved anew is another one), and its folder."""
+        folder = adapter_folder(Path(ref.adapter)) if ref.kind == "adapter" else None
+        stamp = None if folder is None else (folder / adapters.WEIGHTS_FILE).stat().st_mtime_ns
+        return (ref.backbone.model_dump_json(), str(folder), stamp), folder

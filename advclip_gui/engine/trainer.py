@@ -46,6 +46,15 @@ class LiveAdapter:
         """Updates done so far."""
         return self._trainer.step
 
+    def provenance(self) -> dict[str, str]:
+        """Title and SHA-256 of the backbone, and how far training has come."""
+        backbone = self._trainer.backbone
+        return {
+            "backbone": backbone.title,
+            "backbone_sha256": backbone.sha256,
+            "training_step": str(self.step),
+        }
+
     @contextmanager
     def borrow(self) -> Iterator[ClipClassifier]:
         """Within: the live weights, merged, in evaluation mode; training goes on unchanged after it."""

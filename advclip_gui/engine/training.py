@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from advclip_gui.engine import adapters
+from advclip_gui.engine.backbones import file_sha256
 from advclip_gui.engine.checkpoint import load_state, save_state
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.datasets.sampling import split_digest, split_from_json, split_to_json
@@ -322,6 +323,7 @@ class _Loop:
                 "protocol": settings.protocol,
                 "backbone": self.trainer.backbone.title,
                 "backbone_sha256": self.trainer.backbone.sha256,
+                "adapter_sha256": file_sha256(self.folder.adapter_dir / adapters.WEIGHTS_FILE, self.control),
                 "split_digest": split_digest(self.trainer.prepared.split),
                 "prompts": list(settings.data.templates),
             },

@@ -7,10 +7,11 @@ import locale
 import logging
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QWidget
 
 from advclip_gui import __version__
 from advclip_gui.gui import theme
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     if options.theme:
         window.set_theme(options.theme)
     window.show()
-    QTimer.singleShot(0, window, lambda: _after_first_paint(window, options))
+    first = FirstPaint(window)
+    first.painted.connect(partial(_after_first_paint, window, options), Qt.ConnectionType.QueuedConnection)
     try:
         return app.exec()
     finally:
@@ -74,6 +76,25 @@ def start_engine(window: MainWindow) -> None:
     """Load the engine and the list of runs behind the shown window."""
     window.findChild(Backend).start()
     window.findChild(Workspace).refresh_runs()
+
+
+class FirstPaint(QObject):
+    """Tells once that a window has been drawn: what is slow begins only then."""
+
+    painted = Signal()
+
+    def __init__(self, window: QWidget) -> None:
+        """Watch the window; owned by it."""
+        super().__init__(window)
+        self._window = window
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Never holds an event back."""
+        if watched is self._window and event.type() == QEvent.Type.Paint:
+            self._window.removeEventFilter(self)
+            self.painted.emit()
+        return False
 
 
 def _after_first_paint(window: MainWindow, options: argparse.Namespace) -> None:

@@ -87,7 +87,7 @@ class SmallestEpsilonJob:
 
         with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
             pixels = model_pixels(self.image, classifier)
-            return smallest_epsilon(classifier, pixels, self.request, control=control)
+            return smallest_epsilon(classifier, pixels, self.request, label=self.label, control=control)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class EvaluateJob:
         """Return one `ModelEvaluation` per model, in the order of `refs`."""
         from advclip_gui.engine.datasets.folder import scan as scan_folder
         from advclip_gui.engine.datasets.loading import load_pixels
-        from advclip_gui.engine.datasets.sampling import sample_split
+        from advclip_gui.engine.datasets.sampling import sample_split, split_digest
         from advclip_gui.engine.errors import DataError
         from advclip_gui.engine.evaluation import evaluate
 
@@ -167,6 +167,11 @@ class EvaluateJob:
                     seed=self.seed,
                     control=control,
                     model_name=ref.title,
+                    provenance={
+                        **session.provenance(ref),
+                        "split_digest": split_digest(split),
+                        "prompts": list(data.templates),
+                    },
                 )
             results.append(ModelEvaluation(ref, evaluation))
         return tuple(results)
