@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QStandardPaths, Qt, QUrl
+from platformdirs import user_documents_path
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
@@ -20,12 +22,23 @@ from PySide6.QtWidgets import (
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.jobs import ExportJob
-from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton, SectionLabel, TextLabel
+from advclip_gui.gui.widgets.basics import (
+    Banner,
+    Button,
+    Muted,
+    PrimaryButton,
+    SectionLabel,
+    TextLabel,
+    set_property,
+)
 
 if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.jobs import Exported
     from advclip_gui.gui.workspace import Workspace
+
+EXPORTED_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", "advclip.json", "README.md"})
+"""What an export writes; a folder with other files in it is refused."""
 
 _WHAT = (
     "Four files: the adapter's configuration and weights as peft reads them, what it was trained for, "
@@ -44,23 +57,29 @@ class ExportDialog(QDialog):
         self.setObjectName("exportDialog")
         self.setWindowTitle("Export adapter")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._workspace, self._backend, self._run_dir = workspace, backend, run_dir
+        self._backend, self._run_dir = backend, run_dir
         self._handle: JobHandle | None = None
+        self.exported: Exported | None = None
+        name = next((run.name for run in workspace.last_runs if run.path == run_dir), run_dir.name)
+        self._stem = stem_of(name)
         look = theme.current()
         self.setMinimumWidth(20 * look.xxl)
         column = QVBoxLayout(self)
         column.setContentsMargins(look.xl, look.l, look.xl, look.l)
         column.setSpacing(look.m)
-        column.addWidget(TextLabel(f"Export the adapter of {run_dir.name}", "title", wrap=True))
+        column.addWidget(TextLabel(f"Export the adapter of {name}", "title", wrap=True))
         column.addWidget(Muted(_WHAT))
         column.addWidget(SectionLabel("Destination folder"))
         column.addLayout(self._make_destination())
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 0)
-        self.progress.setTextVisible(False)
-        self.progress.setAccessibleName("Exporting")
-        self.progress.hide()
-        column.addWidget(self.progress)
+        self.note = TextLabel("", "caption", wrap=True)
+        self.note.setObjectName("exportNote")
+        column.addWidget(self.note)
+        self.busy = QProgressBar()
+        self.busy.setRange(0, 0)
+        self.busy.setTextVisible(False)
+        self.busy.setAccessibleName("Exporting")
+        self.busy.hide()
+        column.addWidget(self.busy)
         self.banner = Banner(closable=False)
         self.banner.setObjectName("exportBanner")
         self.banner.clear()
@@ -68,7 +87,7 @@ class ExportDialog(QDialog):
         column.addWidget(self._make_result())
         column.addStretch(1)
         column.addLayout(self._make_buttons())
-        self.destination.setText(str(proposed_folder(run_dir)))
+        self.destination.setText(str(free_folder(user_documents_path(), self._stem)))
         self.export_button.setFocus()
 
     # --- building -----------------------------------------------------------------------------
@@ -79,21 +98,21 @@ class ExportDialog(QDialog):
         self.destination.setAccessibleName("Destination folder")
         self.destination.setToolTip("A new or an empty folder")
         self.destination.textChanged.connect(self._destination_changed)
-        self.browse_button = Button(
-            "Browse …", "folder-open-outline", name="exportBrowse", tip="Choose the folder"
+        self.choose_button = Button(
+            "Browse …", "folder-open-outline", name="exportChoose", tip="Choose the folder"
         )
-        self.browse_button.setAutoDefault(False)
-        self.browse_button.clicked.connect(self._browse)
+        self.choose_button.setAutoDefault(False)
+        self.choose_button.clicked.connect(self._choose)
         row = QHBoxLayout()
         row.setSpacing(theme.current().s)
         row.addWidget(self.destination, 1)
-        row.addWidget(self.browse_button)
+        row.addWidget(self.choose_button)
         return row
 
     def _make_result(self) -> QWidget:
         look = theme.current()
-        self.result_box = QWidget()
-        column = QVBoxLayout(self.result_box)
+        self.result = QWidget()
+        column = QVBoxLayout(self.result)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.s)
         column.addWidget(SectionLabel("Load it with"))
@@ -111,17 +130,17 @@ class ExportDialog(QDialog):
             "Copy the lines", "content-copy", name="exportCopy", tip="Copy the lines to the clipboard"
         )
         self.copy_button.clicked.connect(self._copy)
-        self.open_button = Button(
+        self.folder_button = Button(
             "Open folder", "folder-outline", name="exportOpenFolder", tip="Show the files in the file manager"
         )
-        self.open_button.clicked.connect(self._open_folder)
-        for button in (self.copy_button, self.open_button):
+        self.folder_button.clicked.connect(self._open_folder)
+        for button in (self.copy_button, self.folder_button):
             button.setAutoDefault(False)
             row.addWidget(button)
         row.addStretch(1)
         column.addLayout(row)
-        self.result_box.hide()
-        return self.result_box
+        self.result.hide()
+        return self.result
 
     def _make_buttons(self) -> QHBoxLayout:
         self.close_button = Button("Close", None, name="exportClose", tip="Close this window")
@@ -143,10 +162,10 @@ class ExportDialog(QDialog):
 
     def export(self) -> None:
         """Write to the folder named in the field."""
-        if self._handle is not None:
+        if self._handle is not None or not check_destination(self.destination.text())[0]:
             return
         self.banner.clear()
-        self.result_box.hide()
+        self.result.hide()
         self._set_busy(True)
         folder = Path(self.destination.text().strip()).expanduser()
         self._handle = self._backend.submit(ExportJob(self._run_dir, folder))
@@ -157,11 +176,12 @@ class ExportDialog(QDialog):
             self.banner.show_message("info", "The export begins as soon as the engine is loaded.")
 
     def _exported(self, exported: Exported) -> None:
-        self._folder = exported.folder
+        self.exported = exported
         self.banner.show_message("success", f"The adapter is in {exported.folder}.")
-        self.snippet.setPlainText(exported.snippet.strip())
-        self.result_box.show()
+        self.snippet.setPlainText(exported.snippet)
+        self.result.show()
         self.close_button.setText("Done")
+        self.export_button.hide()
         self.copy_button.setFocus()
         self.adjustSize()
 
@@ -174,23 +194,27 @@ class ExportDialog(QDialog):
         self._set_busy(False)
 
     def _set_busy(self, busy: bool) -> None:
-        self.progress.setVisible(busy)
-        for widget in (self.destination, self.browse_button):
+        self.busy.setVisible(busy)
+        for widget in (self.destination, self.choose_button):
             widget.setEnabled(not busy)
-        self.export_button.setEnabled(not busy and bool(self.destination.text().strip()))
+        self.export_button.setEnabled(not busy and check_destination(self.destination.text())[0])
 
     def _destination_changed(self, text: str) -> None:
-        self.export_button.setEnabled(self._handle is None and bool(text.strip()))
+        usable, sentence = check_destination(text)
+        self.note.setText(sentence)
+        self.note.set_role("caption" if usable else "bad")
+        set_property(self.destination, "invalid", not usable)
+        self.export_button.show()
+        self.export_button.setEnabled(self._handle is None and usable)
 
-    def _browse(self) -> None:
+    def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(
             self, "Destination folder", str(Path(self.destination.text()).parent)
         )
         if chosen:
-            folder = Path(chosen)
             # A folder with other files in it is refused, so a new one inside is proposed.
-            if any(folder.iterdir()):
-                folder = _free(folder / f"{self._run_dir.name}-adapter")
+            usable, _ = check_destination(chosen)
+            folder = Path(chosen) if usable else free_folder(Path(chosen), self._stem)
             self.destination.setText(str(folder))
 
     def _copy(self) -> None:
@@ -198,7 +222,8 @@ class ExportDialog(QDialog):
         self.copy_button.setText("Copied")
 
     def _open_folder(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._folder)))
+        if self.exported is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.exported.folder)))
 
     def done(self, result: int) -> None:
         """Closing while the export runs cancels it."""
@@ -211,14 +236,38 @@ class ExportDialog(QDialog):
         super().done(result)
 
 
-def proposed_folder(run_dir: Path) -> Path:
-    """A folder in the user's documents that does not exist yet, named after the run."""
-    documents = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation)
-    return _free(Path(documents or Path.home()) / f"{run_dir.name}-adapter")
+def check_destination(text: str) -> tuple[bool, str]:
+    """Whether an export can go to the folder of that name, and a sentence on what it will find there."""
+    text = text.strip()
+    if not text:
+        return False, "Choose a folder."
+    folder = Path(text).expanduser()
+    if not folder.is_absolute():
+        return False, "Give the whole path of a folder."
+    try:
+        if not folder.exists():
+            return True, "The folder will be made."
+        if not folder.is_dir():
+            return False, "This is a file; choose a folder."
+        found = {path.name for path in folder.iterdir()}
+    except (OSError, ValueError) as error:
+        return False, f"The folder cannot be used: {getattr(error, 'strerror', None) or error}."
+    if found - EXPORTED_FILES:
+        return False, "The folder holds other files; choose an empty one or a new name."
+    if found:
+        return True, "The adapter exported there before is replaced."
+    return True, "The folder is empty."
 
 
-def _free(folder: Path) -> Path:
-    candidate, number = folder, 2
+def stem_of(name: str) -> str:
+    """A folder name made of the letters and digits of a run's name."""
+    words = re.findall(r"\w+", name.lower())
+    return "-".join([*(words or ["run"]), "adapter"])
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """A folder below `parent` that does not exist yet."""
+    candidate, number = parent / stem, 2
     while candidate.exists():
-        candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+        candidate, number = parent / f"{stem}-{number}", number + 1
     return candidate
