@@ -31,7 +31,7 @@ QLabel[role="bad"] { color: $bad; }
 QLabel[role="warning"] { color: $warning; }
 QLabel[role="badge"] {
     font-size: ${caption}pt; color: $text_muted; background: $sunken; border: 1px solid $border;
-    border-radius: 9px; padding: 1px 8px;
+    border-radius: 8px; padding: 1px 8px; min-height: 14px;
 }
 QLabel[role="badge"][tone="accent"] { color: $accent; background: $accent_soft; border-color: $accent_soft; }
 QLabel[role="badge"][tone="good"] { color: $good; background: $good_soft; border-color: $good_soft; }
@@ -153,13 +153,18 @@ QCheckBox::indicator, QRadioButton::indicator {
 QCheckBox::indicator { border-radius: 4px; }
 QRadioButton::indicator { border-radius: 8px; }
 QCheckBox::indicator:hover, QRadioButton::indicator:hover { border-color: $accent; }
-QCheckBox:focus::indicator, QRadioButton:focus::indicator { border-color: $accent; }
+QCheckBox::indicator:focus, QRadioButton::indicator:focus {
+    border: 2px solid $accent; width: 12px; height: 12px;
+}
 QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url("$mark_check"); }
 QCheckBox::indicator:indeterminate { background: $accent; border-color: $accent; image: url("$mark_dash"); }
+QCheckBox::indicator:checked:focus { border: 2px solid $text; }
 QRadioButton::indicator:checked { background: $surface; border: 4px solid $accent; width: 8px; height: 8px; }
+QRadioButton::indicator:checked:focus { border-color: $text; }
 QCheckBox::indicator:disabled, QRadioButton::indicator:disabled {
     border-color: $border; background: $window;
 }
+QSlider:horizontal { min-height: 20px; }
 QSlider::groove:horizontal { height: 4px; background: $border; border-radius: 2px; }
 QSlider::sub-page:horizontal { background: $accent; border-radius: 2px; }
 QSlider::handle:horizontal {

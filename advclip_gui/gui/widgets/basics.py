@@ -193,6 +193,7 @@ class Stat(QWidget):
         column.addWidget(self.label)
         column.addWidget(self.value)
         column.addWidget(self.note)
+        column.addStretch(1)
         self.note.hide()
         self.setToolTip(tip)
         self.setAccessibleName(label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QWidget
 
 from advclip_gui.engine.events import Progress, StepDone
@@ -47,11 +48,10 @@ class StatusStrip(QFrame):
         self.engine = TextLabel("Loading the engine …", "caption")
         self.engine.setObjectName("engineLine")
         row.addWidget(self.engine)
-        row.addStretch(1)
         self.job = ElidedLabel("")
         self.job.setProperty("role", "caption")
         self.job.setObjectName("jobLine")
-        self.job.setMinimumWidth(22 * look.l)
+        self.job.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.bar = QProgressBar()
         self.bar.setObjectName("jobProgress")
         self.bar.setTextVisible(False)
@@ -59,8 +59,11 @@ class StatusStrip(QFrame):
         self.bar.setAccessibleName("Progress of the job at hand")
         self.cancel = IconButton("close", "Cancel this job", name="jobCancel")
         self.cancel.clicked.connect(self._cancel)
+        row.addWidget(self.job, 1)
+        row.addWidget(self.bar)
+        row.addWidget(self.cancel)
+        row.addStretch()
         for widget in (self.job, self.bar, self.cancel):
-            row.addWidget(widget)
             widget.hide()
         backend.engine_ready.connect(self._engine_ready)
         backend.engine_failed.connect(self._engine_failed)
