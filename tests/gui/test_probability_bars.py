@@ -109,6 +109,14 @@ def test_a_lower_window_shows_fewer_rows(qtbot: QtBot, bars: ProbabilityBars) ->
     assert len(bars.rows) == 3
 
 
+def test_one_class_too_many_for_the_others_row_is_shown_itself(bars: ProbabilityBars) -> None:
+    names = NAMES[:7]
+    even = (0.4, *[0.1] * 6)
+    bars.set_subject(names, even, even)
+    assert len(bars.rows) == 7
+    assert bars.maximumHeight() == round(bars._row_height() * 9)
+
+
 def test_clearing_and_speaking(bars: ProbabilityBars) -> None:
     bars.set_subject(("cat", "dog"), (0.9, 0.1), (0.25, 0.75))
     assert "dog: 10.00 % before, 75.00 % after" in bars.accessibleDescription()

@@ -48,6 +48,7 @@ class ProbabilityBars(QWidget):
         """Make room for `rows` classes and one row for all others."""
         super().__init__(parent)
         self._rows = StableRows(rows)
+        self._preferred = rows
         self._names: tuple[str, ...] = ()
         self._before: tuple[float, ...] = ()
         self._after: tuple[float, ...] = ()
@@ -108,6 +109,7 @@ class ProbabilityBars(QWidget):
         if kept:
             self.set_after(after)
             return
+        self._fit_rows()
         self._choose_rows(after)
         self._after = tuple(after) if after is not None else ()
         self._animation.stop()
@@ -163,7 +165,7 @@ class ProbabilityBars(QWidget):
 
     def sizeHint(self) -> QSize:
         """Heading and all rows."""
-        return QSize(480, round(self._row_height() * (self._rows.count + 2)))
+        return QSize(480, round(self._row_height() * (self._preferred + 2)))
 
     def minimumSizeHint(self) -> QSize:
         """Heading, five rows and the rest."""
@@ -322,13 +324,19 @@ class ProbabilityBars(QWidget):
         super().hideEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Show as many rows as fit, without moving those that stay."""
+        """Show as many rows as fit."""
         super().resizeEvent(event)
-        fits = max(int(self.height() / self._row_height()) - 2, 2)
-        if fits != self._rows.count:
-            self._rows.count = fits
-            if self._names:
-                self._choose_rows(self._after or None)
+        if self._fit_rows() and self._names:
+            self._choose_rows(self._after or None)
+
+    def _fit_rows(self) -> bool:
+        """Adapt the number of rows to the height; True if it has changed."""
+        room = int(self.height() / self._row_height() + 0.1) - 1
+        # The row of the others is needed only where not all classes fit.
+        fits = max(room if len(self._names) <= room else room - 1, 2)
+        changed = fits != self._rows.count
+        self._rows.count = fits
+        return changed
 
     def event(self, event: QEvent) -> bool:
         """Show the exact figures of the row under the pointer."""
