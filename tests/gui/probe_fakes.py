@@ -138,6 +138,9 @@ class TinySession:
             class_names, self.side, seed={"zero_shot": 0, "adapter": 1, "live": 2}[ref.kind]
         )
 
+    def provenance(self, ref: Any) -> dict[str, str]:
+        return {"backbone": "tiny"}
+
     def set_live(self, live: object) -> None:
         self.live = live
 

@@ -418,14 +418,22 @@ def test_the_csv_quotes_what_needs_it() -> None:
     assert next(csv.DictReader(text.splitlines()))["model"] == 'A "strange", name'
 
 
+@pytest.fixture
+def device(qapp: Any) -> Iterator[Backend]:
+    made = Backend(TinySession)
+    yield made
+    assert made.shut_down()
+
+
 @pytest.mark.slow  # imports torch and runs real attacks: seconds
-def test_the_real_engine_through_real_threads(qtbot: QtBot, io: IoPool, tmp_path: Path) -> None:
-    backend = Backend(TinySession)
-    bench = Bench(qtbot, backend, io)
+def test_the_real_engine_through_real_threads(
+    qtbot: QtBot, io: IoPool, device: Backend, tmp_path: Path
+) -> None:
+    bench = Bench(qtbot, device, io)
     bench.open(image_tree(tmp_path / "data"))
     data = bench.workspace.data.model_copy(update={"shots": 1, "val_shots": 1})
     bench.workspace.set_data(data)
-    backend.start()
+    device.start()
     bench.click(bench.page.run_button)
     qtbot.waitUntil(lambda: bench.page._handle is None, timeout=60_000)
     assert bench.page.banner.message == ""
@@ -435,4 +443,3 @@ def test_the_real_engine_through_real_threads(qtbot: QtBot, io: IoPool, tmp_path
     assert bench.page.results.figures.rowCount() == 2
     qtbot.waitUntil(lambda: not io.jobs)
     bench.page.shut_down()
-    assert backend.shut_down()

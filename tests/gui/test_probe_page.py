@@ -663,12 +663,18 @@ def test_copying_the_adversarial_image(bench: Bench) -> None:
 # With the real engine on a tiny model ----------------------------------------------------------------
 
 
+@pytest.fixture
+def device(qapp: Any) -> Iterator[Backend]:
+    made = Backend(TinySession)
+    yield made
+    assert made.shut_down()
+
+
 @pytest.mark.slow  # imports torch and runs real attacks: seconds
-def test_real_attacks_through_real_threads(qtbot: QtBot, io: IoPool, tmp_path: Path) -> None:
-    backend = Backend(TinySession)
-    bench = Bench(qtbot, backend, io)
+def test_real_attacks_through_real_threads(qtbot: QtBot, io: IoPool, device: Backend, tmp_path: Path) -> None:
+    bench = Bench(qtbot, device, io)
     bench.open(image_tree(tmp_path / "data"))
-    backend.start()
+    device.start()
     view = bench.page.strip.view
     QTest.mouseClick(
         view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(view.model().index(0, 0)).center()
@@ -689,4 +695,3 @@ def test_real_attacks_through_real_threads(qtbot: QtBot, io: IoPool, tmp_path: P
     assert stage.result.flipped
     bench.settle()
     bench.page.shut_down()
-    assert backend.shut_down()
