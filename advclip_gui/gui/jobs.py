@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from advclip_gui.gui.gpu_thread import Priority
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,7 +37,11 @@ class TrainJob:
 
         try:
             return train(
-                self.settings, control=control, run_dir=self.run_dir, resume=self.resume, on_live=session.set_live
+                self.settings,
+                control=control,
+                run_dir=self.run_dir,
+                resume=self.resume,
+                on_live=session.set_live,
             )
         finally:
             session.set_live(None)
@@ -135,7 +140,9 @@ class EvaluateJob:
         )
         samples = tuple(getattr(split, self.split))
         if not samples:
-            raise DataError(f"There are no images in the {self.split} part of this data.", "Choose another part.")
+            raise DataError(
+                f"There are no images in the {self.split} part of this data.", "Choose another part."
+            )
         if self.limit and len(samples) > self.limit:
             samples = tuple(samples[i * len(samples) // self.limit] for i in range(self.limit))
         names = names_of(scan, data)
