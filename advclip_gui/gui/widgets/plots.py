@@ -1,0 +1,417 @@
+"""Lines over steps: theme-aware, live, zoomed with the mouse, read off by hovering, exported."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+
+from advclip_gui.engine.errors import StorageError
+from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.basics import IconButton, TextLabel
+from advclip_gui.gui.widgets.elided_label import ElidedLabel
+from advclip_gui.gui.widgets.plot_axes import Format, ticks_of, written
+from advclip_gui.gui.widgets.plot_canvas import PlotCanvas
+from advclip_gui.gui.widgets.plot_export import FILTERS, save_plot
+from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem
+from advclip_gui.gui.widgets.plot_legend import LegendEntry, PlotLegend
+from advclip_gui.gui.widgets.plot_print import PlotPrint
+from advclip_gui.gui.widgets.plot_series import (
+    Baseline,
+    Series,
+    Style,
+    as_column,
+    csv_text,
+    end_of_axis,
+    span,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from PySide6.QtGui import QKeyEvent
+
+_KEY_ZOOM = 0.7
+_ROOM = {True: 0.04, False: 0.08}
+"""Free share of the y axis at both ends, where its ends are fixed and where they follow the figures."""
+
+
+class LinePlot(QWidget):
+    """Series with intervals, dashed baselines, and a legend with the figures under the pointer.
+
+    Drag a rectangle to look closer, wheel to zoom, double click to see all; or, with the keyboard,
+    arrows to read off, + and - to zoom, Home to see all. What is drawn may be smoothed; what is read
+    off and exported is always what was measured.
+    """
+
+    saved = Signal(object)
+    """The path of an export."""
+    failed = Signal(str)
+    """Why an export could not be written."""
+
+    def __init__(
+        self,
+        title: str,
+        x_label: str = "Step",
+        y_label: str = "",
+        *,
+        name: str = "plot",
+        form: Format = "plain",
+        unit: str = "",
+        digits: int = 4,
+        y_range: tuple[float, float] | None = None,
+        from_zero: bool = False,
+        compact: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            title: what is plotted, and under which protocol.
+            x_label: name of the x axis.
+            y_label: small beside the title: unit, attack, number of images.
+            name: object name; that of the parts begins with it.
+            form: how figures are written.
+            unit: follows every figure of form "plain".
+            digits: significant digits of those.
+            y_range: fixed ends of the y axis; else it follows the figures.
+            from_zero: let the y axis begin at 0.
+            compact: for small multiples.
+            parent: the owner.
+        """
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._form, self._unit, self._digits = form, unit, digits
+        self._y_range, self._from_zero, self._compact = y_range, from_zero, compact
+        self._x_label, self._total, self._smoothing = x_label, 0.0, 0.0
+        self._items: dict[str, SeriesItem] = {}
+        self._baselines: dict[str, BaselineItem] = {}
+        self._hover_x: float | None = None
+        self._zoomed = False
+        self.view = PlotCanvas(form, x_label, compact=compact)
+        self.view.pointed.connect(self.read_off)
+        self.view.zoomed.connect(self._on_zoomed)
+        self.view.asked_back.connect(self.reset_zoom)
+        self._make_header(title, y_label, name)
+        self._lay_out()
+        self.set_title(title)
+        theme.signals().changed.connect(self._dress)
+        self._dress()
+        self._fit()
+
+    # --- construction -------------------------------------------------------------------------
+
+    def _make_header(self, title: str, y_label: str, name: str) -> None:
+        self.title = TextLabel(title, "section" if self._compact else "title")
+        self.note = ElidedLabel(y_label, "caption")
+        self.reset_button = IconButton("magnify-minus-outline", "Show everything again", name=f"{name}.reset")
+        self.reset_button.clicked.connect(self.reset_zoom)
+        self.reset_button.hide()
+        self.export_button = IconButton(
+            "tray-arrow-down", "Save this plot as PNG, SVG or CSV", name=f"{name}.export", role="text_muted"
+        )
+        self.export_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self.export_button)
+        for suffix, text in (("png", "PNG picture …"), ("svg", "SVG drawing …"), ("csv", "CSV figures …")):
+            action = menu.addAction(text)
+            action.setObjectName(f"{name}.{suffix}")
+            action.triggered.connect(partial(self._ask_save, suffix))
+        self.export_button.setMenu(menu)
+        self.legend = PlotLegend()
+
+    def _lay_out(self) -> None:
+        look = theme.current()
+        self.header = QHBoxLayout()
+        self.header.setSpacing(look.s)
+        self.header.addWidget(self.title)
+        self.header.addWidget(self.note, 1)
+        self.header.addWidget(self.reset_button)
+        self.header.addWidget(self.export_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(look.xs)
+        column.addLayout(self.header)
+        column.addWidget(self.legend)
+        column.addWidget(self.view, 1)
+
+    # --- figures ------------------------------------------------------------------------------
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Lines shown, oldest first."""
+        return tuple(self._items)
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """Their figures as measured."""
+        return tuple(item.series for item in self._items.values())
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The lines to compare with."""
+        return tuple(item.baseline for item in self._baselines.values())
+
+    def values(self, key: str) -> tuple[list[float], list[float]]:
+        """Places and figures of a line, as measured."""
+        series = self._items[key].series
+        return series.xs.tolist(), series.ys.tolist()
+
+    def set_title(self, title: str) -> None:
+        """Say what is plotted."""
+        self.title.setText(title)
+        self.setAccessibleName(title)
+
+    def set_note(self, text: str) -> None:
+        """Change the small text beside the title: protocol, attack, n."""
+        self.note.setText(text)
+
+    def set_series(
+        self,
+        key: str,
+        xs: ArrayLike,
+        ys: ArrayLike,
+        label: str = "",
+        style: Style = "solid",
+        role: str = "clean",
+        *,
+        interval: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> None:
+        """Add or replace a line.
+
+        Args:
+            key: which line.
+            xs: places, ascending, (N,).
+            ys: figures, (N,); NaN or None where there is none.
+            label: name in legend and CSV.
+            style: "solid", "dashed", "points" or "marked" (a line with its points).
+            role: name of a theme colour.
+            interval: lower and upper ends, (N,) each, drawn as a band.
+        """
+        item = self._items.get(key)
+        series = Series(key, label or key, role, style, as_column(xs), as_column(ys))
+        if interval is not None:
+            series.low, series.high = as_column(interval[0]), as_column(interval[1])
+        if item is None:
+            item = self._items[key] = SeriesItem(self.view.plotItem, series, len(self._items))
+        else:
+            series.smoother = item.series.smoother
+        item.show_series(series, self._smoothing)
+        self._changed()
+
+    def set_band(self, key: str, xs: ArrayLike, low: ArrayLike, high: ArrayLike) -> None:
+        """Give the line of that key, which must be there, its 95 % interval at the same places."""
+        one = self._items[key].series
+        self.set_series(key, xs, one.ys, one.label, one.style, one.role, interval=(low, high))
+
+    def set_baseline(
+        self, key: str, y: float, label: str, role: str = "baseline", *, above: bool = True
+    ) -> None:
+        """Add or move a dashed, labelled horizontal line; its label stands above or below it."""
+        item = self._baselines.get(key)
+        if item is None:
+            item = self._baselines[key] = BaselineItem(self.view.plotItem)
+        item.show_baseline(Baseline(key, label, role, float(y), above), self._written(y))
+        self._changed()
+
+    def remove(self, key: str) -> None:
+        """Take a line or baseline away."""
+        item = self._items.pop(key, None) or self._baselines.pop(key, None)
+        if item is not None:
+            item.remove()
+            self._changed()
+
+    def clear(self) -> None:
+        """Take every line away."""
+        for key in (*self._items, *self._baselines):
+            self.remove(key)
+        self.reset_zoom()
+
+    def set_smoothing(self, weight: float) -> None:
+        """Draw moving averages with a weight in [0, 1) of the past, and the measured lines faintly."""
+        if weight == self._smoothing:
+            return
+        self._smoothing = weight
+        for item in self._items.values():
+            item.show_series(item.series, weight)
+        self._changed()
+
+    @property
+    def smoothing(self) -> float:
+        """The weight of the past."""
+        return self._smoothing
+
+    def _changed(self) -> None:
+        self._fit()
+        self._show_figures()
+
+    # --- view ---------------------------------------------------------------------------------
+
+    @property
+    def zoomed(self) -> bool:
+        """Whether the user looks at a part."""
+        return self._zoomed
+
+    def set_total(self, total: float) -> None:
+        """Tell where the x axis may end at most; 0 where that is not known."""
+        if total != self._total:
+            self._total = total
+            self._fit()
+
+    def set_y_range(self, low: float, high: float) -> None:
+        """Keep the vertical axis fixed."""
+        self._y_range = (low, high)
+        self._fit()
+
+    def reset_zoom(self) -> None:
+        """Show everything."""
+        self._zoomed = False
+        self.reset_button.hide()
+        self._fit()
+
+    def _on_zoomed(self, *_axes: object) -> None:
+        self._zoomed = True
+        self.reset_button.show()
+
+    def _fit(self) -> None:
+        if self._zoomed:
+            return
+        last = max((float(one.xs[-1]) for one in self.series if len(one.xs)), default=0.0)
+        self.view.setXRange(0.0, end_of_axis(last, self._total or None), padding=0.015)
+        bottom, top = self._y_range or self._spanned()
+        self.view.setYRange(bottom, top, padding=_ROOM[self._y_range is not None])
+
+    def _spanned(self) -> tuple[float, float]:
+        found = span(self.series, [item.shown for item in self._items.values()])
+        levels = [one.y for one in self.baselines]
+        if found is not None:
+            levels += found
+        if not levels:
+            return 0.0, 1.0
+        bottom, top = min(levels), max(levels)
+        if self._from_zero:
+            bottom = min(bottom, 0.0)
+        if top - bottom < 1e-9 * max(abs(top), abs(bottom)) or top == bottom:
+            room = 0.1 * abs(top) or 1.0
+            return bottom - room, top + room
+        return bottom, top
+
+    # --- reading off --------------------------------------------------------------------------
+
+    def read_off(self, x: float | None) -> None:
+        """Show the figures measured nearest to a place, with a line there; None: the latest ones."""
+        self._hover_x = x
+        self._show_figures()
+
+    @property
+    def place(self) -> float | None:
+        """Where figures are read off; None: at each line's end."""
+        return self._nearest_x(self._hover_x) if self._hover_x is not None else None
+
+    def _nearest_x(self, x: float) -> float | None:
+        # Two points of a dashed line are no measurements.
+        lines = [one for one in self.series if one.style != "dashed"]
+        places = [float(one.xs[index]) for one in lines if (index := one.nearest(x)) >= 0]
+        return min(places, key=lambda place: abs(place - x), default=None)
+
+    def _show_figures(self) -> None:
+        at = self.place
+        self.view.mark(at)
+        entries = []
+        for item in self._items.values():
+            one = item.series
+            index = one.nearest(math.inf if at is None else at)
+            entries.append(LegendEntry(one.label, one.role, one.style, self._figure(one, index), item.mark))
+        self.legend.set_entries(entries)
+        where = "" if at is None else f"{self._x_label} {at:,.0f}: "
+        self.setAccessibleDescription(where + self.legend.text)
+
+    def _figure(self, one: Series, index: int) -> str:
+        if index < 0:
+            return ""
+        text = self._written(float(one.ys[index]))
+        if one.low is not None and one.high is not None and math.isfinite(one.low[index]):
+            low, high = self._written(float(one.low[index])), self._written(float(one.high[index]))
+            text += f" ({low.removesuffix(' %')} – {high.removesuffix(' %')})"
+        return text
+
+    def _written(self, value: float) -> str:
+        text = written(value, self._form, digits=self._digits)
+        return text + self._unit if self._form == "plain" else text
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Read off with the arrow keys, zoom with + and -, show everything with Home."""
+        key, keys = event.key(), Qt.Key
+        if key in (keys.Key_Left, keys.Key_Right):
+            self._move_place(1 if key == keys.Key_Right else -1)
+        elif key in (keys.Key_Plus, keys.Key_Equal, keys.Key_Minus):
+            factor = 1 / _KEY_ZOOM if key == keys.Key_Minus else _KEY_ZOOM
+            self.view.box.scaleBy(x=factor, y=1 if self._y_range else factor)
+            self._on_zoomed()
+        elif key == keys.Key_Home:
+            self.reset_zoom()
+        elif key == keys.Key_Escape and self._hover_x is not None:
+            self.read_off(None)
+        else:
+            super().keyPressEvent(event)
+
+    def _move_place(self, direction: int) -> None:
+        places = sorted({x for one in self.series if one.style != "dashed" for x in one.xs.tolist()})
+        here = self.place
+        if places:
+            index = len(places) - 1 if here is None else places.index(here) + direction
+            self.read_off(places[min(max(index, 0), len(places) - 1)])
+
+    # --- export -------------------------------------------------------------------------------
+
+    def csv(self) -> str:
+        """The measured figures, never the smoothed ones, with all their digits."""
+        return csv_text(self._x_label.lower() or "x", self.series, self.baselines)
+
+    def save(self, path: Path) -> Path:
+        """Write PNG, SVG or CSV, as the path's ending says. Raises `StorageError`."""
+        self.read_off(None)
+        printed = self._printed()
+        return save_plot(path, printed.size, printed.draw, self.csv(), printed.title)
+
+    def _ask_save(self, suffix: str, _checked: bool = False) -> None:
+        words = "".join(letter if letter.isalnum() else " " for letter in self.title.text().lower()).split()
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save this plot", f"{'-'.join(words) or 'plot'}.{suffix}", FILTERS[suffix]
+        )
+        if not name:
+            return
+        path = Path(name)
+        try:
+            self.saved.emit(self.save(path if path.suffix else path.with_suffix(f".{suffix}")))
+        except StorageError as error:
+            self.failed.emit(str(error))
+
+    def _printed(self) -> PlotPrint:
+        (left, right), (bottom, top) = self.view.box.viewRange()
+        smooth = f"smoothed {self._smoothing:.2f}" if self._smoothing > 0 else ""
+        return PlotPrint(
+            size=QSize(max(self.width(), 480), max(self.height(), 300)),
+            title=self.title.text(),
+            note=" · ".join(part for part in (self.note.text(), smooth) if part),
+            x_label=self._x_label,
+            x_range=(left, right),
+            y_range=(bottom, top),
+            x_ticks=ticks_of(self.view.x_axis, self.view.width()),
+            y_ticks=ticks_of(self.view.y_axis, self.view.height()),
+            items=tuple(self._items.values()),
+            baselines=tuple((one.baseline, one.text) for one in self._baselines.values()),
+            legend=self.legend,
+        )
+
+    # --- look ---------------------------------------------------------------------------------
+
+    def _dress(self) -> None:
+        look = theme.current()
+        self.view.dress(look)
+        for item in (*self._items.values(), *self._baselines.values()):
+            item.paint(look)
+        self.legend.update()
