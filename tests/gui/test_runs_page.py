@@ -249,7 +249,7 @@ def test_a_running_run_is_drawn_again_as_it_goes_on(qtbot: QtBot, room: Room, ro
         stream.write(json.dumps(evaluation(40, "adapter", 0.7, 0.5)) + "\n")
     page._timer.timeout.emit()
     settle(qtbot, room)
-    assert line(page, path) == [*before, (40.0, 50.0)]
+    assert line(page, path) == [*before, (40.0, 0.5)]
 
 
 # --- comparing --------------------------------------------------------------------------------------
@@ -263,10 +263,10 @@ def line(page: RunsPage, path: Path) -> list[tuple[float, float]]:
 def test_one_run_shows_its_curve_its_figures_and_every_setting(qtbot: QtBot, room: Room, root: Path) -> None:
     path = write_run(root, "Mine", figures=(0.7, 0.4))
     page = open_page(qtbot, room)
-    assert line(page, path) == [(0.0, 16.0), (10.0, 21.0), (20.0, 26.0), (30.0, 31.0)]
-    assert len(page.curves.plot.keys) == 2
+    assert line(page, path) == [(10.0, 0.21), (20.0, 0.26), (30.0, 0.31)]
+    assert [one.y for one in page.curves.plot.baselines] == [0.16]
     qtbot.mouseClick(page.findChild(QPushButton, "curveKind.clean"), LEFT)
-    assert {y for _, y in line(page, path)} == {75.0}
+    assert {y for _, y in line(page, path)} == {0.75}
     details = page.details
     assert "Clean 70.0 % (67.0 – 73.0), robust 40.0 % (37.0 – 43.0)" in details.sentence.text()
     shown = {

@@ -278,7 +278,7 @@ class EmptyState(QWidget):
         # A label that wraps asks for too little height where the layout centres it.
         width = 30 * theme.current().l
         self.text.setFixedWidth(width)
-        self.text.setMinimumHeight(self.text.heightForWidth(width))
+        self.text.setMinimumHeight(max(0, self.text.heightForWidth(width)))
 
     def _repaint_icon(self) -> None:
         size = 2 * theme.current().xl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from advclip_gui.engine.probe_types import length_text
@@ -42,16 +43,15 @@ class RunCurves(UntitledCard):
             label="Accuracy shown",
             compact=True,
         )
-        self.plot = LinePlot("Accuracy while training", "step", name="runCurves", unit=" %")
-        self.plot.set_y_range(0, 100)
+        self.plot = LinePlot("Accuracy while training", name="runCurves", form="percent", y_range=(0.0, 1.0))
         self.plot.setMinimumSize(10 * look.xxl, 5 * look.xxl)
         self.sentence = Muted("")
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.plot)
         self.stack.addWidget(self.sentence)
         self.body.addWidget(self.stack, 1)
-        head = self.plot.layout().itemAt(0).layout()
-        head.insertWidget(2, self.kind)
+        self.plot.header.insertWidget(2, self.kind)
         self.kind.chosen.connect(self._draw)
 
     def show_runs(self, runs: Sequence[RunSummary], records: Mapping[Path, RunRecord]) -> None:
@@ -65,42 +65,42 @@ class RunCurves(UntitledCard):
         return {run.path: role for run, role in zip(runs, ROLES, strict=False)}
 
     def _draw(self, _kind: str = "") -> None:
-        kind = self.kind.value()
-        self.plot.clear()
-        marks = self.marks(self._runs)
-        baselines: dict[float, float] = {}
-        notes: set[str] = set()
+        kind, marks = self.kind.value(), self.marks(self._runs)
         names = [run.name for run in self._runs]
+        baselines: dict[float, bool] = {}
+        notes: set[str] = set()
+        self.plot.clear()
         for run in self._runs:
             record, role = self._records.get(run.path), marks.get(run.path)
             if record is None or role is None:
                 continue
             curve, baseline = record.curve(kind), record.baseline(kind)
-            if baseline is not None:
-                steps = curve.steps or (float(record.settings.total_steps),)
-                baselines[baseline] = max(baselines.get(baseline, 0.0), steps[-1])
-                curve_steps, shares = (0.0, *curve.steps), (baseline, *curve.shares)
-                low, high = (baseline, *curve.low), (baseline, *curve.high)
-            else:
-                curve_steps, shares, low, high = curve.steps, curve.shares, curve.low, curve.high
             if not curve.steps:
                 continue
-            key, label = str(run.path), run.name if names.count(run.name) == 1 else run.path.name
-            self.plot.set_series(key, curve_steps, _percent(shares), label, "solid", role)
-            if len(self._runs) == 1:
-                self.plot.set_band(key, curve_steps, _percent(low), _percent(high))
+            label = run.name if names.count(run.name) == 1 else run.path.name
+            interval = (curve.low, curve.high) if len(self._runs) == 1 else None
+            self.plot.set_series(
+                str(run.path), curve.steps, curve.shares, label, "solid", role, interval=interval
+            )
             notes.add(_note(record, kind))
-        for number, (share, last) in enumerate(sorted(baselines.items())):
-            line = _percent((share, share))
-            self.plot.set_series(f"zero-shot {number}", (0.0, last), line, "Zero-shot", "dashed", "baseline")
+            if baseline is not None:
+                # The label goes where no curve ends.
+                baselines[baseline] = baselines.get(baseline, True) and curve.shares[-1] < baseline
+        for number, (share, above) in enumerate(sorted(baselines.items())):
+            self.plot.set_baseline(f"zero-shot {number}", share, "Zero-shot", above=above)
+        self.plot.set_total(max((self._steps_of(run) for run in self._runs), default=0))
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
-        drawn = any(not key.startswith("zero-shot") for key in self.plot.keys)
-        self.sentence.setText("" if drawn else "No accuracy was measured while this run was in training.")
-        self.stack.setCurrentIndex(0)
+        self.sentence.setText("No accuracy was measured in training." if self._missing() else "")
+        self.stack.setCurrentIndex(1 if self._missing() else 0)
 
+    def _steps_of(self, run: RunSummary) -> int:
+        record = self._records.get(run.path)
+        return record.settings.total_steps if record is not None else 0
 
-def _percent(shares: Sequence[float]) -> tuple[float, ...]:
-    return tuple(100 * share for share in shares)
+    def _missing(self) -> bool:
+        """Whether the runs have been read and have no curve."""
+        read = any(run.path in self._records for run in self._runs)
+        return read and not self.plot.keys
 
 
 def _note(record: RunRecord, kind: str) -> str:
