@@ -32,7 +32,12 @@ _DEMO = RunSettings(
     lora=LoraSettings(rank=8, alpha=1.0, dropout=0.0, encoder="vision"),
     adversary=AdversarySettings(kind="per_sample", inner_steps=2, epsilon=DEMO_EPSILON, step_size=1.5 / 255),
     training=TrainingSettings(
-        steps=150, batch_size=32, learning_rate=3e-3, warmup=0.05, augmentation="light"
+        steps=150,
+        batch_size=32,
+        learning_rate=3e-3,
+        warmup=0.05,
+        clean_share=0.5,
+        augmentation="light",
     ),
     monitor=MonitorSettings(every=15, images=100, epsilon=DEMO_EPSILON, final_images=500),
 )
