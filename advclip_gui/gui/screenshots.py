@@ -53,6 +53,7 @@ def main(out_dir: Path, *, steps: int | None = None, scales: Sequence[int] = SCA
         UserError: a step of the way failed or took too long.
     """
     out_dir = Path(out_dir).absolute()
+    out_dir.mkdir(parents=True, exist_ok=True)
     before = _times(out_dir)
     with tempfile.TemporaryDirectory(prefix="advclip-gui-pictures-") as home:
         for scale in scales:
