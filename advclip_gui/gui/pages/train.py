@@ -216,7 +216,7 @@ class TrainPage(QWidget):
             text = "The run was cancelled. What it had learnt is in its checkpoint."
             self.banner.show_message("warning", text, "", [("Resume from checkpoint", self._resume)])
         else:
-            self.banner.show_message("info", "The run was cancelled before anything had been learnt.")
+            self.banner.show_message("info", "The run was cancelled before its first checkpoint.")
 
     def _offer_interrupted(self) -> None:
         """A run that the program did not live to end can go on: say so, once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyqtgraph as pg
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QRectF, Qt, Signal
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QColor
@@ -27,7 +27,16 @@ def written(value: float, form: Format, *, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-class FigureAxis(pg.AxisItem):
+class _GridAxis(pg.AxisItem):
+    """Keeps the labels of the outermost grid lines, which stand half outside the axis."""
+
+    def boundingRect(self) -> QRectF:
+        """Leave room around; pyqtgraph drops what lies outside and forgets it where there is a grid."""
+        room = 15.0
+        return QRectF(super().boundingRect()).adjusted(-room, -room, room, room)
+
+
+class FigureAxis(_GridAxis):
     """The y axis: numbers in the plot's form, no ticks, its width fixed so that the plot stays put."""
 
     def __init__(self, form: Format) -> None:
@@ -61,7 +70,7 @@ class FigureAxis(pg.AxisItem):
         return {"percent": "100 %", "epsilon": "0.75/255", "scientific": "1.0e-4"}.get(self._form, "0.005")
 
 
-class StepAxis(pg.AxisItem):
+class StepAxis(_GridAxis):
     """The x axis: whole numbers only."""
 
     def __init__(self) -> None:
@@ -113,7 +122,6 @@ def paint_axis(axis: pg.AxisItem, look: theme.Theme) -> None:
     axis.setPen(pg.mkPen(look.plot_grid, width=1))
     axis.setTextPen(pg.mkPen(look.text_muted))
     axis.setTickFont(font)
-    # The labels of the outermost grid lines stand half outside the axis; there is room for that.
     axis.setStyle(tickTextOffset=look.s // 2 + 2, hideOverlappingLabels=False)
     axis.setGrid(255)
     axis.setZValue(-1000)  # its grid belongs behind the lines, not through their points

@@ -44,6 +44,8 @@ class PlotCanvas(pg.PlotWidget):
         self.setMinimumSize(QSize(4 * look.xxl, (2 if compact else 4) * look.xxl))
         self.plotItem.hideButtons()
         self.plotItem.setMenuEnabled(False)
+        # The menu is never shown, but without a parent it would outlive the plot.
+        self.plotItem.ctrlMenu.setParent(self, self.plotItem.ctrlMenu.windowFlags())
         self.plotItem.layout.setContentsMargins(0, look.xs, look.s, 0)
         self._cursor = pg.InfiniteLine(angle=90, movable=False)
         self._label = pg.InfLineLabel(self._cursor, text="{value:,.0f}", position=0.06)

@@ -140,7 +140,6 @@ class BaselineItem:
         colour = look.qcolor(self.baseline.role)
         self._line.setPen(pg.mkPen(colour, width=1.4, style=Qt.PenStyle.DashLine))
         self._label.setColor(colour)
-        self._label.fill = pg.mkBrush(look.qcolor("surface", 0.85))
         self._label.textItem.setFont(look.font(look.caption))
         self._label.updateTransform(force=True)
 

@@ -146,7 +146,6 @@ class PlotPrint:
             metrics.horizontalAdvance(text),
             metrics.height(),
         )
-        painter.fillRect(box, QColor(look.surface))
         painter.drawText(box, int(Qt.AlignmentFlag.AlignLeft), text)
 
     def _draw_line(self, painter: QPainter, look: theme.Theme, frame: QRectF, item: SeriesItem) -> None:

@@ -78,7 +78,7 @@ class Series:
     smoother: Smoother = field(default_factory=Smoother, repr=False)
 
     def nearest(self, x: float) -> int:
-        """Position of the point nearest to x (infinity: the last) among those with a figure, -1 where there is none."""
+        """Position of the point with a figure nearest to x (infinity: the last), -1 where there is none."""
         there = np.flatnonzero(np.isfinite(self.ys))
         if not len(there):
             return -1

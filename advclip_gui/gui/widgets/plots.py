@@ -87,7 +87,8 @@ class LinePlot(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._form, self._unit, self._digits = form, unit, digits
         self._y_range, self._from_zero, self._compact = y_range, from_zero, compact
-        self._x_label, self._total, self._smoothing = x_label, 0.0, 0.0
+        self._x_label, self._smoothing = x_label, 0.0
+        self._total, self._reached = 0.0, 0.0
         self._items: dict[str, SeriesItem] = {}
         self._baselines: dict[str, BaselineItem] = {}
         self._hover_x: float | None = None
@@ -255,10 +256,10 @@ class LinePlot(QWidget):
         """Whether the user looks at a part."""
         return self._zoomed
 
-    def set_total(self, total: float) -> None:
-        """Tell where the x axis may end at most; 0 where that is not known."""
-        if total != self._total:
-            self._total = total
+    def set_total(self, total: float, reached: float = 0.0) -> None:
+        """Tell where the x axis may end at most (0: not known) and how far it has to show at least."""
+        if (total, reached) != (self._total, self._reached):
+            self._total, self._reached = total, reached
             self._fit()
 
     def set_y_range(self, low: float, high: float) -> None:
@@ -279,8 +280,12 @@ class LinePlot(QWidget):
     def _fit(self) -> None:
         if self._zoomed:
             return
-        last = max((float(one.xs[-1]) for one in self.series if len(one.xs)), default=0.0)
-        self.view.setXRange(0.0, end_of_axis(last, self._total or None), padding=0.015)
+        ends = [float(one.xs[-1]) for one in self.series if len(one.xs)]
+        last = max([*ends, self._reached])
+        end = end_of_axis(last, self._total or None) if last or not self._total else self._total
+        self.view.setXRange(0.0, end, padding=0.015)
+        # Numbers that nobody has measured would only look like figures.
+        self.view.y_axis.setStyle(showValues=bool(ends or self._baselines or self._y_range))
         bottom, top = self._y_range or self._spanned()
         self.view.setYRange(bottom, top, padding=_ROOM[self._y_range is not None])
 

@@ -113,7 +113,9 @@ def result_text(result: Mapping[str, Any], *, attack_steps: int = 10) -> ResultT
     final = isinstance(result.get("adapter"), dict)
     if final:
         before, after = result.get("zero_shot") or {}, result["adapter"]
-        title, split, attack = "Result", "test", f"FGSM + PGD-{attack_steps}"
+        title, split = "Result", "test"
+        label = (after.get("evaluation") or {}).get("label") or f"FGSM + PGD-{attack_steps}"
+        attack = str(label).partition(",")[0]
     else:
         monitor = result.get("monitor") or {}
         before, after = monitor.get("zero-shot") or {}, monitor.get("adapter") or {}
@@ -149,7 +151,7 @@ def _sentence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             after[f"{key}_interval"][0] > before[f"{key}_interval"][1]
             or after[f"{key}_interval"][1] < before[f"{key}_interval"][0]
         )
-        certain = "beyond" if apart else "within"
+        certain = "intervals apart" if apart else "intervals overlap"
         sign = "+" if change > 0 else "−" if change < 0 else "±"
-        parts.append(f"{name} {sign}{abs(change):.1f} points ({certain} the intervals)")
+        parts.append(f"{name} {sign}{abs(change):.1f} points ({certain})")
     return ", ".join(parts) + "."

@@ -62,7 +62,7 @@ class TrainEmpty(EmptyState):
             title, text = "Training cannot start", missing
         else:
             title = "Nothing has been trained yet"
-            text = "Open a folder of images first, or take the demo: it needs neither a network nor a GPU."
+            text = "Open a folder of images, or take the demo: it needs no network and no GPU."
         if (self.title.text(), self.text.text()) != (title, text):
             self.title.setText(title)
             self.text.setText(text)

@@ -33,11 +33,14 @@ class TrainingPlots(QWidget):
         super().__init__(parent)
         look = theme.current()
         self._history: RunHistory | None = None
+        self._drawn = (-1, -1, False)  # steps, evaluations and baseline on screen
         self.accuracy = LinePlot("Accuracy", form="percent", y_range=(0, 1), name="accuracyPlot")
         self.loss = LinePlot("Loss", y_label="nats", compact=True, name="lossPlot")
         self.delta = LinePlot("|δ|∞", form="epsilon", from_zero=True, compact=True, name="deltaPlot")
-        self.gradient = LinePlot("Gradient", from_zero=True, compact=True, name="gradientPlot")
-        self.rate = LinePlot("Rate", form="scientific", from_zero=True, compact=True, name="ratePlot")
+        self.gradient = LinePlot("Gradient norm", from_zero=True, compact=True, name="gradientPlot")
+        self.rate = LinePlot(
+            "Learning rate", form="scientific", from_zero=True, compact=True, name="ratePlot"
+        )
         self.delta.setToolTip("Mean largest change of a pixel by the adversary, of each training image.")
         self.gradient.setToolTip("Norm of the loss's gradient in the adapter's parameters.")
         self.rate.setToolTip("AdamW's learning rate.")
@@ -93,7 +96,7 @@ class TrainingPlots(QWidget):
 
     def set_protocol(self, protocol: str) -> None:
         """Name the protocol in every title: a figure means nothing without it."""
-        names = ("Accuracy", "Loss", "|δ|∞", "Gradient", "Rate")
+        names = ("Accuracy", "Loss", "|δ|∞", "Gradient norm", "Learning rate")
         for plot, name in zip(self.plots, names, strict=True):
             plot.set_title(f"{name} · {protocol}")
 
@@ -102,11 +105,19 @@ class TrainingPlots(QWidget):
         if history is not self._history:
             for plot in self.plots:
                 plot.clear()
+            self._drawn = (-1, -1, False)
         self._history = history
         self.set_protocol(protocol)
         for plot in self.plots:
-            plot.set_total(total_steps)
-        self._draw_accuracy(history)
+            plot.set_total(total_steps, history.last_step)
+        steps, measured, there = self._drawn
+        self._drawn = (len(history.steps), len(history.evaluations), history.baseline is not None)
+        if (measured, there) != self._drawn[1:]:
+            self._draw_accuracy(history)
+        if steps != self._drawn[0]:
+            self._draw_steps(history)
+
+    def _draw_steps(self, history: RunHistory) -> None:
         columns = history.columns
         for plot, key, label, role in (
             (self.loss, "adversarial_loss", "Adversarial", "adversarial"),
@@ -121,9 +132,11 @@ class TrainingPlots(QWidget):
         plot, base, shown = self.accuracy, history.baseline, history.evaluations
         plot.set_note(accuracy_note(shown[-1] if shown else base))
         if base is not None:
-            # The curves leave their baselines on the inner side: clean sinks, robust rises.
-            plot.set_baseline("zero-shot clean", base.clean, "Zero-shot, clean", "clean", above=True)
-            plot.set_baseline("zero-shot robust", base.robust, "Zero-shot, robust", "robust", above=False)
+            for part in ("clean", "robust"):
+                level = getattr(base, part)
+                # The label stands on the side the curve has not gone to.
+                above = level >= getattr(shown[-1] if shown else base, part)
+                plot.set_baseline(f"zero-shot {part}", level, f"Zero-shot, {part}", part, above=above)
         if not shown:
             return
         steps = [one.step for one in shown]
