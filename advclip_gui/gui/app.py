@@ -17,6 +17,7 @@ from advclip_gui import __version__
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.crash_hooks import CrashHooks
+from advclip_gui.gui.garbage import MainThreadGarbage
 from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.main_window import MainWindow
 from advclip_gui.gui.preferences import Preferences
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     hooks.install()
     window = make_window()
     hooks.window = window
+    garbage = collect_in_main_thread(window)
     _let_ctrl_c_close(window)
     if options.theme:
         window.set_theme(options.theme)
@@ -44,7 +46,16 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         return app.exec()
     finally:
+        garbage.stop()
         hooks.remove()
+
+
+def collect_in_main_thread(window: MainWindow) -> MainThreadGarbage:
+    """Keep destructors of widgets off the device's thread; see `garbage`."""
+    backend, io = window.findChild(Backend), window.findChild(IoPool)
+    garbage = MainThreadGarbage(lambda: not backend.jobs and not io.jobs, window)
+    backend.engine_ready.connect(garbage.settle)
+    return garbage
 
 
 def make_application() -> QApplication:
