@@ -49,11 +49,12 @@ class RunRecord:
     def curve(self, kind: str, model: str = "adapter") -> Curve:
         """The live evaluations of a model; `kind` is "clean" or "robust".
 
-        Where a step was evaluated twice (after a resume) the later figure counts.
+        Where a step was evaluated twice (after a resume) the later figure counts. An adapter's
+        curve begins with zero-shot at step 0: untrained, it changes nothing.
         """
         found: dict[float, tuple[float, float, float]] = {}
         for event in self.metrics:
-            if event.get("event") != "eval" or event.get("model") != model:
+            if event.get("event") != "eval" or not _tells_of(event, model):
                 continue
             share, interval = event.get(f"{kind}_accuracy"), event.get(f"{kind}_interval")
             if isinstance(share, int | float) and isinstance(interval, list) and len(interval) == 2:
@@ -67,6 +68,11 @@ class RunRecord:
         """Zero-shot accuracy on the same images as the curve, None where it was not measured."""
         shares = self.curve(kind, "zero-shot").shares
         return shares[-1] if shares else None
+
+
+def _tells_of(event: dict[str, Any], model: str) -> bool:
+    found = event.get("model")
+    return found == model or (model == "adapter" and found == "zero-shot" and event.get("step") == 0)
 
 
 def read_record(path: Path) -> RunRecord:

@@ -263,7 +263,7 @@ def line(page: RunsPage, path: Path) -> list[tuple[float, float]]:
 def test_one_run_shows_its_curve_its_figures_and_every_setting(qtbot: QtBot, room: Room, root: Path) -> None:
     path = write_run(root, "Mine", figures=(0.7, 0.4))
     page = open_page(qtbot, room)
-    assert line(page, path) == [(10.0, 0.21), (20.0, 0.26), (30.0, 0.31)]
+    assert line(page, path) == [(0.0, 0.16), (10.0, 0.21), (20.0, 0.26), (30.0, 0.31)]
     assert [one.y for one in page.curves.plot.baselines] == [0.16]
     qtbot.mouseClick(page.findChild(QPushButton, "curveKind.clean"), LEFT)
     assert {y for _, y in line(page, path)} == {0.75}
@@ -471,7 +471,7 @@ def test_a_step_evaluated_again_after_a_resume_counts_once(root: Path) -> None:
         stream.write(json.dumps(evaluation(10, "adapter", 0.7, 0.3)) + "\n")
         stream.write('{"event": "eval", "step": 20, "mod')
     curve = read_record(path).curve("robust")
-    assert (curve.steps, curve.shares) == ((10.0,), (0.3,))
+    assert (curve.steps, curve.shares) == ((0.0, 10.0), (0.16, 0.3))
 
 
 def test_folders_that_are_no_runs_are_left_out(root: Path) -> None:
