@@ -143,11 +143,11 @@ class TrainPage(QWidget):
         before = self._record
         if before is not None:
             before.changed.disconnect(self._changed)
-            before.handle.state_changed.disconnect(self._changed)
+            before.handle.state_changed.disconnect(self._moved)
             before.handle.ended.disconnect(self._ended)
         self._record = record
         record.changed.connect(self._changed)
-        record.handle.state_changed.connect(self._changed)
+        record.handle.state_changed.connect(self._moved)
         record.handle.ended.connect(self._ended)
         self.banner.clear()
         self.result.hide()
@@ -161,6 +161,11 @@ class TrainPage(QWidget):
         if self.isVisible() and not self._redraw.isActive():
             self._draw()
             self._redraw.start()
+
+    def _moved(self, _state: str) -> None:
+        """Answer a click at once, however fast the curves grow."""
+        self._stale = True
+        self._draw_if_stale()
 
     def _draw_if_stale(self) -> None:
         if self._stale and self.isVisible():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
@@ -12,7 +13,6 @@ from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.plot_legend import MARKS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from advclip_gui.gui.widgets.plot_series import Baseline, Series
@@ -50,7 +50,6 @@ class SeriesItem:
 
     def _curve(self, depth: int) -> pg.PlotDataItem:
         item = pg.PlotDataItem(
-            connect="finite",
             antialias=True,
             autoDownsample=True,
             downsampleMethod="peak",
@@ -76,8 +75,8 @@ class SeriesItem:
         self.smoothed = smoothing > 0 and series.style != "points"
         self._faint.setVisible(self.smoothed)
         if self.smoothed:
-            self._faint.setData(series.xs, series.ys)
-        self._line.setData(series.xs, self.shown, symbol=self.symbol)
+            self._faint.setData(*_measured(series.xs, series.ys))
+        self._line.setData(*_measured(series.xs, self.shown), symbol=self.symbol)
         if restyle or not self._line.opts.get("painted"):
             self._line.opts["painted"] = True
             self.paint(theme.current())
@@ -109,6 +108,14 @@ class SeriesItem:
         """Take the parts off the plot."""
         for item in (self._band, self._faint, self._line):
             self._plot.removeItem(item)
+
+
+def _measured(
+    xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Leave out what has no figure: pyqtgraph cannot place it, and warns."""
+    there = np.isfinite(ys)
+    return xs[there], ys[there]
 
 
 class BaselineItem:

@@ -152,11 +152,11 @@ class PlotPrint:
         one = item.series
         if item.smoothed:
             painter.setPen(QPen(look.qcolor(one.role, item.faint_alpha), 1))
-            self._draw_pieces(painter, frame, one.xs, one.ys)
+            self._draw_measured(painter, frame, one.xs, one.ys)
         if one.style != "points":
             dashes = Qt.PenStyle.DashLine if one.style == "dashed" else Qt.PenStyle.SolidLine
             painter.setPen(QPen(look.qcolor(one.role), look.line, dashes))
-            self._draw_pieces(painter, frame, one.xs, item.shown)
+            self._draw_measured(painter, frame, one.xs, item.shown)
         mark = item.symbol
         if mark is not None:
             painter.setPen(QPen(QColor(look.surface), 1))
@@ -165,13 +165,9 @@ class PlotPrint:
             for place in self._polygon(frame, one.xs[there], item.shown[there]):
                 draw_mark(painter, place, mark, look.s / 2)
 
-    def _draw_pieces(
+    def _draw_measured(
         self, painter: QPainter, frame: QRectF, xs: NDArray[np.float64], ys: NDArray[np.float64]
     ) -> None:
-        """Draw a line that is interrupted where there is no figure."""
+        there = np.isfinite(ys)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        gaps = np.flatnonzero(~np.isfinite(ys))
-        for piece_x, piece_y in zip(np.split(xs, gaps), np.split(ys, gaps), strict=True):
-            there = np.isfinite(piece_y)
-            if there.any():
-                painter.drawPolyline(QPolygonF(self._polygon(frame, piece_x[there], piece_y[there])))
+        painter.drawPolyline(QPolygonF(self._polygon(frame, xs[there], ys[there])))

@@ -186,7 +186,7 @@ class LinePlot(QWidget):
         Args:
             key: which line.
             xs: places, ascending, (N,).
-            ys: figures, (N,); NaN or None where there is none.
+            ys: figures, (N,); NaN or None where there is none (the line then passes over the place).
             label: name in legend and CSV.
             style: "solid", "dashed", "points" or "marked" (a line with its points).
             role: name of a theme colour.
