@@ -55,6 +55,7 @@ def collect_in_main_thread(window: MainWindow) -> MainThreadGarbage:
     backend, io = window.findChild(Backend), window.findChild(IoPool)
     garbage = MainThreadGarbage(lambda: not backend.jobs and not io.jobs, window)
     backend.engine_ready.connect(garbage.settle)
+    backend.engine_failed.connect(garbage.settle)
     return garbage
 
 

@@ -15,13 +15,18 @@ from PySide6.QtCore import QObject, QTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INTERVAL_MS = 1000
+INTERVAL_MS = 250
+"""Short, so that little has gathered at each look."""
 _FULL_EVERY_S = 60.0
 """A full collection takes longer than a frame, so it waits for an idle minute."""
 
 
 class MainThreadGarbage(QObject):
-    """Switches Python's own collection off while it lives and looks once a second instead."""
+    """Switches Python's own collection off while it lives and looks a few times a second instead.
+
+    Until `settle` nothing is collected: while modules are imported there is hardly any garbage, and
+    walking through all that is new would hold the window.
+    """
 
     def __init__(self, idle: Callable[[], bool], parent: QObject | None = None) -> None:
         """Take over at once.
@@ -32,6 +37,7 @@ class MainThreadGarbage(QObject):
         """
         super().__init__(parent)
         self._idle = idle
+        self._settled = False
         self._full_at = time.monotonic() + _FULL_EVERY_S
         self._before = gc.isenabled()
         self._timer = QTimer(self)
@@ -43,6 +49,8 @@ class MainThreadGarbage(QObject):
 
     def look(self) -> None:
         """Collect the young generations where their thresholds are passed, all of them when idle."""
+        if not self._settled:
+            return
         if time.monotonic() >= self._full_at and self._idle():
             gc.collect()
             self._full_at = time.monotonic() + _FULL_EVERY_S
@@ -59,6 +67,7 @@ class MainThreadGarbage(QObject):
         Nothing is collected first: that would hold the window for a quarter of a second.
         """
         gc.freeze()
+        self._settled = True
 
     def stop(self) -> None:
         """Give collection back to Python."""

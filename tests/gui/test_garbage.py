@@ -29,6 +29,7 @@ class Cycle(QObject):
 @pytest.fixture
 def collector(qapp: Any) -> Iterator[MainThreadGarbage]:
     collector = MainThreadGarbage(lambda: True)
+    collector.settle()
     yield collector
     collector.stop()
 
@@ -56,6 +57,7 @@ def test_a_full_collection_waits_for_an_idle_moment(qapp: Any, monkeypatch: pyte
     monkeypatch.setattr(garbage, "_FULL_EVERY_S", 0.0)
     idle = [False]
     collector = MainThreadGarbage(lambda: idle[0])
+    collector.settle()
     try:
         died: list[int] = []
         old = Cycle()
@@ -80,3 +82,18 @@ def test_stopping_gives_collection_back(qapp: Any) -> None:
     collector.stop()
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+def test_nothing_is_collected_while_the_engine_loads(qapp: Any) -> None:
+    collector = MainThreadGarbage(lambda: True)
+    try:
+        died: list[int] = []
+        drop_a_cycle(died)
+        kept: list[list[int]] = [[] for _ in range(20_000)]
+        collector.look()
+        assert died == []
+        assert len(kept) == 20_000
+    finally:
+        collector.stop()
+    gc.collect()
+    assert died == [threading.get_ident()]
