@@ -97,7 +97,7 @@ def run_sentence(run: RunSummary, record: RunRecord) -> str:
         result = (record.result or {}).get("adapter") or {}
         parts.append(
             f"Clean {_figure(run.clean, result.get('clean_interval'))}, "
-            f"robust {_figure(run.robust, result.get('robust_interval'))}; 95 % intervals in brackets."
+            f"robust {_figure(run.robust, result.get('robust_interval'))}; 95\u00a0% intervals in brackets."
         )
     steps = [event.get("step", 0) for event in record.metrics]
     if run.state != "finished" and steps:
