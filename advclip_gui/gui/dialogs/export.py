@@ -182,6 +182,7 @@ class ExportDialog(QDialog):
         self.result.show()
         self.close_button.setText("Done")
         self.export_button.hide()
+        self.note.clear()
         self.copy_button.setFocus()
         self.adjustSize()
 

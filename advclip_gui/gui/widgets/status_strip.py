@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QWidget
 
 from advclip_gui.engine.events import Progress, StepDone
 from advclip_gui.gui import theme
+from advclip_gui.gui.run_pace import Pace
 from advclip_gui.gui.widgets.basics import IconButton, TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 
@@ -42,6 +43,8 @@ class StatusStrip(QFrame):
         self._backend, self._io = backend, io
         self._shown: JobHandle | None = None
         self._began = 0.0
+        self._pace = Pace()
+        self._steps_left = 0
         row = QHBoxLayout(self)
         row.setContentsMargins(look.m, look.xs, look.m, look.xs)
         row.setSpacing(look.s)
@@ -103,6 +106,8 @@ class StatusStrip(QFrame):
             return
         self._began = time.monotonic()
         if fresh:
+            self._pace.restart()
+            self._steps_left = 0
             job.event.connect(self._event)
             job.state_changed.connect(self._state)
         self.bar.setRange(0, 0)
@@ -119,13 +124,18 @@ class StatusStrip(QFrame):
             self.job.setText(f"{self._shown.title} – paused")
         elif state == "running":
             self._began = time.monotonic()
+            self._pace.restart()
 
     def _event(self, event: object) -> None:
         if self._shown is None or self._shown.state not in {"queued", "running"}:
             return
         if isinstance(event, StepDone):
-            self._progress(event.step, event.total_steps, event.seconds_left, "")
-        elif isinstance(event, Progress):
+            self._pace.reach(event.step, time.monotonic())
+            self._steps_left = event.total_steps - event.step
+            left = self._pace.seconds_left(event.total_steps)
+            self._progress(event.step, event.total_steps, event.seconds_left if left is None else left, "")
+        elif isinstance(event, Progress) and not self._steps_left:
+            # Between two steps accuracies are measured; the bar goes on showing the run.
             spent = time.monotonic() - self._began
             left = None
             if event.total and event.done and spent > _FEW_SECONDS:
