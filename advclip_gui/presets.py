@@ -39,7 +39,7 @@ _DEMO = RunSettings(
         clean_share=0.5,
         augmentation="light",
     ),
-    monitor=MonitorSettings(every=15, images=100, epsilon=DEMO_EPSILON, final_images=500),
+    monitor=MonitorSettings(every=25, images=100, epsilon=DEMO_EPSILON, final_images=500),
 )
 
 _PAPER = RunSettings(
@@ -49,7 +49,7 @@ _PAPER = RunSettings(
 )
 
 PRESETS: dict[str, Preset] = {
-    "demo": Preset("Demo", "Bundled photos and backbone; about two minutes on two CPU cores.", _DEMO),
+    "demo": Preset("Demo", "Bundled photos and backbone; about three minutes on two CPU cores.", _DEMO),
     "paper-b32": Preset(
         "Paper (ViT-B/32)",
         "The paper's placement and schedule with a universal perturbation, in the sound protocol.",
