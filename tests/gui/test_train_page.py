@@ -21,6 +21,7 @@ from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.pages.train import TrainPage
 from advclip_gui.gui.run_pace import Pace
+from advclip_gui.gui.widgets import memory_meter
 from advclip_gui.gui.widgets.result_card import result_text
 from advclip_gui.gui.workspace import Workspace
 from advclip_gui.presets import PRESETS
@@ -593,3 +594,18 @@ def test_the_meter_reads_the_machine(qtbot: QtBot, room: Room, page: TrainPage) 
     assert meter.device.text() == "The engine is loading …"
     assert page.findChild(QTableWidget, "resultTable") is page.result.table
     end(qtbot, room, handle, "cancelled")
+
+
+def test_the_memory_of_an_accelerator_is_asked_for_on_its_thread(
+    qtbot: QtBot, room: Room, page: TrainPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_meter, "_device_memory", lambda _session, _control: (3 * 10**9, 24 * 10**9))
+    handle = begin(qtbot, room, page)
+    meter = page.status.meter
+    room.workspace.training = None
+    handle.cancel()
+    room.backend.start()
+    qtbot.waitUntil(lambda: meter.device.text() == "Test device")
+    meter.measure()
+    qtbot.waitUntil(lambda: meter.text("device") == "3.0 of 24 GB")
+    qtbot.waitUntil(lambda: not room.backend.jobs and not room.io.jobs)

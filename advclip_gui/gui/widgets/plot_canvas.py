@@ -29,6 +29,8 @@ class PlotCanvas(pg.PlotWidget):
     pointed = Signal(object)
     """The x under the pointer, None when it leaves."""
     zoomed = Signal()
+    scale_changed = Signal()
+    """The window has moved to a screen with finer or coarser pixels."""
     asked_back = Signal()
     """The user wants to see everything again."""
 
@@ -67,6 +69,12 @@ class PlotCanvas(pg.PlotWidget):
         if event.type() == QEvent.Type.Leave and watched is self.viewport():
             self.pointed.emit(None)
         return bool(super().eventFilter(watched, event))
+
+    def event(self, event: QEvent) -> bool:
+        """Notice another screen."""
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self.scale_changed.emit()
+        return bool(super().event(event))
 
     def _on_mouse(self, place: QPointF) -> None:
         inside = self.box.sceneBoundingRect().contains(place)

@@ -94,20 +94,27 @@ class SeriesItem:
 
     def paint(self, look: theme.Theme) -> None:
         """Take the theme's colours."""
-        colour = look.qcolor(self.series.role)
+        colour, wide = look.qcolor(self.series.role), pen_scale(self._plot)
         dashes = Qt.PenStyle.DashLine if self.series.style == "dashed" else Qt.PenStyle.SolidLine
-        pen = None if self.series.style == "points" else pg.mkPen(colour, width=look.line, style=dashes)
+        pen = (
+            None if self.series.style == "points" else pg.mkPen(colour, width=wide * look.line, style=dashes)
+        )
         self._line.setPen(pen)
         self._line.setSymbolBrush(pg.mkBrush(colour))
         self._line.setSymbolPen(pg.mkPen(QColor(look.surface), width=1))
         self._line.setSymbolSize(look.s)
-        self._faint.setPen(pg.mkPen(look.qcolor(self.series.role, self.faint_alpha), width=1))
+        self._faint.setPen(pg.mkPen(look.qcolor(self.series.role, self.faint_alpha), width=wide))
         self._band.setBrush(pg.mkBrush(look.qcolor(self.series.role, self.band_alpha)))
 
     def remove(self) -> None:
         """Take the parts off the plot."""
         for item in (self._band, self._faint, self._line):
             self._plot.removeItem(item)
+
+
+def pen_scale(plot: pg.PlotItem) -> float:
+    """Pixels for each unit of length: pyqtgraph's pens count pixels, and would be thin on a fine screen."""
+    return float(plot.getViewWidget().devicePixelRatioF())
 
 
 def _measured(
@@ -145,7 +152,8 @@ class BaselineItem:
     def paint(self, look: theme.Theme) -> None:
         """Take the theme's colours."""
         colour = look.qcolor(self.baseline.role)
-        self._line.setPen(pg.mkPen(colour, width=1.4, style=Qt.PenStyle.DashLine))
+        width = 1.4 * pen_scale(self._plot)
+        self._line.setPen(pg.mkPen(colour, width=width, style=Qt.PenStyle.DashLine))
         self._label.setColor(colour)
         self._label.textItem.setFont(look.font(look.caption))
         self._label.updateTransform(force=True)

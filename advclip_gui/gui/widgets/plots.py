@@ -97,6 +97,7 @@ class LinePlot(QWidget):
         self.view.pointed.connect(self.read_off)
         self.view.zoomed.connect(self._on_zoomed)
         self.view.asked_back.connect(self.reset_zoom)
+        self.view.scale_changed.connect(self._dress)
         self._make_header(title, y_label, name)
         self._lay_out()
         self.set_title(title)
