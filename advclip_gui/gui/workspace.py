@@ -138,7 +138,10 @@ class Workspace(QObject):
         self.scan = scan
         folder = self._opening
         if folder != self.data.folder:
-            fresh = self.data.model_copy(update={"folder": folder, "class_names": {}, "skip": ()})
+            # What suits the demo's many images must not be carried into a folder with few.
+            demo = self.data == PRESETS["demo"].settings.data
+            base = DataSettings() if demo else self.data
+            fresh = base.model_copy(update={"folder": folder, "class_names": {}, "skip": ()})
             self.set_data(fresh)
         if folder != DEMO_FOLDER:
             self.recent = [folder, *(other for other in self.recent if other != folder)][:8]
