@@ -448,7 +448,8 @@ def test_command_of_the_demo_is_short() -> None:
 
 
 def test_facts_wait_for_the_engine_and_follow_the_form(qtbot: QtBot, room: Room, page: RecipePage) -> None:
-    assert page.facts.value("method") == "AdvCLIP-LoRA, m = 3"
+    steps = PRESETS["demo"].settings.adversary.inner_steps
+    assert page.facts.value("method") == f"AdvCLIP-LoRA, m = {steps}"
     assert page.facts.value("parameters") == "…"
     assert "engine is loading" in page.facts.note.text()
     room.backend.start()
