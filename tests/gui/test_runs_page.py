@@ -97,7 +97,7 @@ def evaluation(step: int, model: str, clean: float, robust: float) -> dict[str, 
 
 
 def settle(qtbot: QtBot, room: Room) -> None:
-    qtbot.waitUntil(lambda: not room.io.jobs)
+    qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
 
 
 def open_page(qtbot: QtBot, room: Room) -> RunsPage:
@@ -137,7 +137,7 @@ def test_without_runs_the_page_says_so_and_offers_what_to_do(qtbot: QtBot, room:
     assert page.filter.isHidden()
     qtbot.mouseClick(page.recipe_button, LEFT)
     assert room.visited == ["recipe"]
-    with qtbot.waitSignal(room.workspace.scan_changed):
+    with qtbot.waitSignal(room.workspace.scan_changed, timeout=30_000):
         qtbot.mouseClick(page.demo_button, LEFT)
     settle(qtbot, room)
     assert room.visited == ["recipe", "train"]
@@ -377,7 +377,7 @@ def test_use_in_probe_takes_the_backbone_opens_the_images_and_chooses_the_adapte
     room.workspace.set_settings(RunSettings(backbone=BackboneSettings(name="ViT-B-32")))
     page = open_page(qtbot, room)
     with (
-        qtbot.waitSignal(room.workspace.scan_changed),
+        qtbot.waitSignal(room.workspace.scan_changed, timeout=30_000),
         qtbot.waitSignal(room.workspace.probe_requested) as asked,
     ):
         qtbot.mouseClick(page.probe_button, LEFT)

@@ -109,14 +109,14 @@ def write_run(
 
 
 def open_images(qtbot: QtBot, room: Room, folder: Path) -> None:
-    with qtbot.waitSignal(room.workspace.scan_changed):
+    with qtbot.waitSignal(room.workspace.scan_changed, timeout=30_000):
         room.workspace.open_folder(folder)
-    qtbot.waitUntil(lambda: room.workspace.scanning is None)
+    qtbot.waitUntil(lambda: room.workspace.scanning is None, timeout=30_000)
 
 
 def list_runs(qtbot: QtBot, room: Room) -> None:
     room.workspace.refresh_runs()
-    qtbot.waitUntil(lambda: not room.io.jobs)
+    qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
 
 
 # --- data -------------------------------------------------------------------------------------------
@@ -176,9 +176,9 @@ def test_opening_another_folder_gives_up_the_scan_under_way(qtbot: QtBot, room: 
 
 def test_the_demo_brings_its_preset(qtbot: QtBot, room: Room) -> None:
     room.workspace.set_settings(PRESETS["paper-b32"].settings)
-    with qtbot.waitSignal(room.workspace.scan_changed):
+    with qtbot.waitSignal(room.workspace.scan_changed, timeout=30_000):
         room.workspace.open_demo()
-    qtbot.waitUntil(lambda: room.workspace.scanning is None)
+    qtbot.waitUntil(lambda: room.workspace.scanning is None, timeout=30_000)
     assert room.workspace.settings == PRESETS["demo"].settings
     assert len(room.workspace.class_names()) == 10
     assert room.visited == ["train"]
@@ -269,7 +269,7 @@ def test_resuming_takes_the_settings_of_the_run(
     handle.stop()
     qtbot.waitSignal(handle.ended).wait()
     assert handle.result == "result"
-    qtbot.waitUntil(lambda: not room.io.jobs)
+    qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
 
 
 def test_resuming_what_is_no_run_is_a_notice(room: Room, tmp_path: Path) -> None:
@@ -307,5 +307,5 @@ def test_a_list_that_did_not_change_is_not_told_again(qtbot: QtBot, room: Room, 
     room.workspace.refresh_runs()
     room.workspace.refresh_runs()
     room.workspace.refresh_runs()
-    qtbot.waitUntil(lambda: not room.io.jobs)
+    qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
     assert told == [1]
