@@ -1,21 +1,23 @@
-"""A plot as PNG, SVG or CSV on disk."""
+"""A plot as PNG, SVG or CSV on disk, and the button that asks where."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QBuffer, QIODevice, QRect
+from PySide6.QtCore import QBuffer, QIODevice, QRect, Signal
 from PySide6.QtGui import QColor, QGuiApplication, QImage, QPainter
 from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
 
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.engine.files import write_bytes_atomic, write_text_atomic
 from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.basics import IconButton
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PySide6.QtCore import QSize
 
 PNG_SCALE = 3
@@ -25,6 +27,39 @@ FILTERS = {"png": "PNG picture (*.png)", "svg": "SVG drawing (*.svg)", "csv": "C
 
 Paint = Callable[[QPainter], None]
 """Draws at the painter's origin."""
+
+
+class ExportButton(IconButton):
+    """Opens a menu of formats, then a file dialog."""
+
+    chosen = Signal(object)
+    """The path, with an ending."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        """Make the menu; object names begin with `name`."""
+        tip = "Save this plot as PNG, SVG or CSV"
+        super().__init__("tray-arrow-down", tip, parent, name=f"{name}.export", role="text_muted")
+        self._stem = "plot"
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        for suffix, text in (("png", "PNG picture …"), ("svg", "SVG drawing …"), ("csv", "CSV figures …")):
+            action = menu.addAction(text)
+            action.setObjectName(f"{name}.{suffix}")
+            action.triggered.connect(partial(self._ask, suffix))
+        self.setMenu(menu)
+
+    def propose(self, title: str) -> None:
+        """Name the file after the plot."""
+        words = "".join(letter if letter.isalnum() else " " for letter in title.lower()).split()
+        self._stem = "-".join(words) or "plot"
+
+    def _ask(self, suffix: str, _checked: bool = False) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save this plot", f"{self._stem}.{suffix}", FILTERS[suffix]
+        )
+        if name:
+            path = Path(name)
+            self.chosen.emit(path if path.suffix else path.with_suffix(f".{suffix}"))
 
 
 def save_plot(path: Path, size: QSize, paint: Paint, csv: str, title: str) -> Path:

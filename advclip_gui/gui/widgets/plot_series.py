@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -86,6 +86,16 @@ class Series:
             return int(there[-1])
         return int(there[np.abs(self.xs[there] - x).argmin()])
 
+    def figure(self, index: int, write: Callable[[float], str]) -> str:
+        """Write the figure at a position with its interval; "" at -1."""
+        if index < 0:
+            return ""
+        text = write(float(self.ys[index]))
+        if self.low is not None and self.high is not None and math.isfinite(self.low[index]):
+            low, high = (write(float(column[index])).removesuffix(" %") for column in (self.low, self.high))
+            text += f" ({low} – {high})"
+        return text
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -145,11 +155,23 @@ def end_of_axis(last: float, total: float | None) -> float:
     return end
 
 
-def span(series: Sequence[Series], shown: Sequence[NDArray[np.float64]]) -> tuple[float, float] | None:
-    """Smallest and largest figure on screen, intervals included."""
+def ends_of_y(
+    series: Sequence[Series],
+    shown: Sequence[NDArray[np.float64]],
+    levels: Sequence[float],
+    *,
+    from_zero: bool,
+) -> tuple[float, float]:
+    """Where a y axis begins and ends that holds every figure on screen, intervals and `levels` too."""
     columns = [column for one in series for column in (one.low, one.high) if column is not None]
-    finite = [column[np.isfinite(column)] for column in (*shown, *columns)]
-    finite = [column for column in finite if len(column)]
-    if not finite:
-        return None
-    return min(float(column.min()) for column in finite), max(float(column.max()) for column in finite)
+    finite = [column[np.isfinite(column)] for column in (*shown, *columns, np.asarray(levels, dtype=float))]
+    ends = [end for column in finite if len(column) for end in (float(column.min()), float(column.max()))]
+    if not ends:
+        return 0.0, 1.0
+    bottom, top = min(ends), max(ends)
+    if from_zero:
+        bottom = min(bottom, 0.0)
+    if top - bottom <= 1e-9 * max(abs(top), abs(bottom)):
+        room = 0.1 * abs(top) or 1.0
+        return bottom - room, top + room
+    return bottom, top

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.gui import theme
@@ -16,7 +14,7 @@ from advclip_gui.gui.widgets.basics import IconButton, TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.plot_axes import Format, ticks_of, written
 from advclip_gui.gui.widgets.plot_canvas import PlotCanvas
-from advclip_gui.gui.widgets.plot_export import FILTERS, save_plot
+from advclip_gui.gui.widgets.plot_export import ExportButton, save_plot
 from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem
 from advclip_gui.gui.widgets.plot_legend import LegendEntry, PlotLegend
 from advclip_gui.gui.widgets.plot_print import PlotPrint
@@ -27,10 +25,12 @@ from advclip_gui.gui.widgets.plot_series import (
     as_column,
     csv_text,
     end_of_axis,
-    span,
+    ends_of_y,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import ArrayLike
     from PySide6.QtGui import QKeyEvent
 
@@ -113,16 +113,8 @@ class LinePlot(QWidget):
         self.reset_button = IconButton("magnify-minus-outline", "Show everything again", name=f"{name}.reset")
         self.reset_button.clicked.connect(self.reset_zoom)
         self.reset_button.hide()
-        self.export_button = IconButton(
-            "tray-arrow-down", "Save this plot as PNG, SVG or CSV", name=f"{name}.export", role="text_muted"
-        )
-        self.export_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        menu = QMenu(self.export_button)
-        for suffix, text in (("png", "PNG picture …"), ("svg", "SVG drawing …"), ("csv", "CSV figures …")):
-            action = menu.addAction(text)
-            action.setObjectName(f"{name}.{suffix}")
-            action.triggered.connect(partial(self._ask_save, suffix))
-        self.export_button.setMenu(menu)
+        self.export_button = ExportButton(name)
+        self.export_button.chosen.connect(self._export)
         self.legend = PlotLegend()
 
     def _lay_out(self) -> None:
@@ -165,6 +157,7 @@ class LinePlot(QWidget):
     def set_title(self, title: str) -> None:
         """Say what is plotted."""
         self.title.setText(title)
+        self.export_button.propose(title)
         self.setAccessibleName(title)
 
     def set_note(self, text: str) -> None:
@@ -287,23 +280,10 @@ class LinePlot(QWidget):
         self.view.setXRange(0.0, end, padding=0.015)
         # Numbers that nobody has measured would only look like figures.
         self.view.y_axis.setStyle(showValues=bool(ends or self._baselines or self._y_range))
-        bottom, top = self._y_range or self._spanned()
-        self.view.setYRange(bottom, top, padding=_ROOM[self._y_range is not None])
-
-    def _spanned(self) -> tuple[float, float]:
-        found = span(self.series, [item.shown for item in self._items.values()])
+        shown = [item.shown for item in self._items.values()]
         levels = [one.y for one in self.baselines]
-        if found is not None:
-            levels += found
-        if not levels:
-            return 0.0, 1.0
-        bottom, top = min(levels), max(levels)
-        if self._from_zero:
-            bottom = min(bottom, 0.0)
-        if top - bottom < 1e-9 * max(abs(top), abs(bottom)) or top == bottom:
-            room = 0.1 * abs(top) or 1.0
-            return bottom - room, top + room
-        return bottom, top
+        bottom, top = self._y_range or ends_of_y(self.series, shown, levels, from_zero=self._from_zero)
+        self.view.setYRange(bottom, top, padding=_ROOM[self._y_range is not None])
 
     # --- reading off --------------------------------------------------------------------------
 
@@ -330,19 +310,12 @@ class LinePlot(QWidget):
         for item in self._items.values():
             one = item.series
             index = one.nearest(math.inf if at is None else at)
-            entries.append(LegendEntry(one.label, one.role, one.style, self._figure(one, index), item.mark))
+            entries.append(
+                LegendEntry(one.label, one.role, one.style, one.figure(index, self._written), item.mark)
+            )
         self.legend.set_entries(entries)
         where = "" if at is None else f"{self._x_label} {at:,.0f}: "
         self.setAccessibleDescription(where + self.legend.text)
-
-    def _figure(self, one: Series, index: int) -> str:
-        if index < 0:
-            return ""
-        text = self._written(float(one.ys[index]))
-        if one.low is not None and one.high is not None and math.isfinite(one.low[index]):
-            low, high = self._written(float(one.low[index])), self._written(float(one.high[index]))
-            text += f" ({low.removesuffix(' %')} – {high.removesuffix(' %')})"
-        return text
 
     def _written(self, value: float) -> str:
         text = written(value, self._form, digits=self._digits)
@@ -383,16 +356,9 @@ class LinePlot(QWidget):
         printed = self._printed()
         return save_plot(path, printed.size, printed.draw, self.csv(), printed.title)
 
-    def _ask_save(self, suffix: str, _checked: bool = False) -> None:
-        words = "".join(letter if letter.isalnum() else " " for letter in self.title.text().lower()).split()
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save this plot", f"{'-'.join(words) or 'plot'}.{suffix}", FILTERS[suffix]
-        )
-        if not name:
-            return
-        path = Path(name)
+    def _export(self, path: Path) -> None:
         try:
-            self.saved.emit(self.save(path if path.suffix else path.with_suffix(f".{suffix}")))
+            self.saved.emit(self.save(path))
         except StorageError as error:
             self.failed.emit(str(error))
 

@@ -16,6 +16,8 @@ from advclip_gui.gui.widgets.figure_table import FigureTable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from PySide6.QtGui import QResizeEvent
+
 _SPLITS = {"val": "validation", "test": "test", "train": "training"}
 
 
@@ -100,6 +102,16 @@ class ResultCard(Card):
         self.sentence.setText(text.sentence)
         self.sentence.setVisible(bool(text.sentence))
         self.note.setText(text.note)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap again."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Ask for the height of wrapped sentences, which a splitter would not grant."""
+        self.setMinimumHeight(self.layout().totalHeightForWidth(self.width()))
 
 
 def result_text(result: Mapping[str, Any], *, attack_steps: int = 10) -> ResultText:
