@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from advclip_gui.engine.datasets.folder import resolve_folder, scan
-from advclip_gui.engine.datasets.sampling import Sample, split_from_json
+from advclip_gui.engine.datasets.sampling import Sample, in_test_order, split_from_json
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.settings import DEMO_FOLDER
@@ -42,7 +42,7 @@ def select(chosen: ChosenModel, folder: str | None, part: Part, limit: int, cont
         chosen: the model.
         folder: None for the data of the model's own run.
         part: of the split; "test" is everything where a foreign folder has no test part.
-        limit: at most so many, spread evenly; 0 for all.
+        limit: at most so many, the first in the order of evaluations; 0 for all.
         control: progress and cancel.
 
     Raises:
@@ -62,10 +62,8 @@ def select(chosen: ChosenModel, folder: str | None, part: Part, limit: int, cont
         found = _of_folder(chosen, wanted, part, control)
     if not found.samples:
         raise DataError(f"There are no images in the {part} part of {found.root}.", "Choose another --split.")
-    if limit and len(found.samples) > limit:
-        total = len(found.samples)
-        samples = tuple(found.samples[i * total // limit] for i in range(limit))
-        return Selection(found.root, samples, found.class_names, found.split)
+    if limit:
+        return replace(found, samples=found.samples[:limit])
     return found
 
 
@@ -87,7 +85,7 @@ def _recorded(chosen: ChosenModel, root: Path, part: Part) -> Selection | None:
     parts = {"train": split.train, "val": split.val, "test": split.test}
     samples: Sequence[Sample] = parts.get(part) or ()
     if part == "all":
-        samples = sorted({*split.train, *split.val, *split.test}, key=lambda sample: sample.path)
+        samples = in_test_order([*split.train, *split.val, *split.test])
     return Selection(root, tuple(samples), chosen.class_names, f"{part} (as recorded with the run)")
 
 
@@ -97,9 +95,11 @@ def _of_folder(chosen: ChosenModel, folder: str, part: Part, control: Control) -
     names = tuple(renamed.get(info.folder, info.name) for info in scanned.classes)
     labels = {info.folder: label for label, info in enumerate(scanned.classes)}
     everything = part == "all" or (part == "test" and not scanned.has_test)
-    samples = tuple(
-        Sample(record.path, labels[record.class_name])
-        for record in sorted(scanned.records, key=lambda record: record.path)
-        if everything or record.split == part
+    samples = in_test_order(
+        [
+            Sample(record.path, labels[record.class_name])
+            for record in scanned.records
+            if everything or record.split == part
+        ]
     )
     return Selection(scanned.root, samples, names, "all images" if everything else part)

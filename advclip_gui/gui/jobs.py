@@ -107,8 +107,8 @@ class ModelEvaluation:
 class EvaluateJob:
     """Clean and robust accuracy of one or several models on the same images.
 
-    `limit` 0 takes every image of the split; otherwise an evenly spread selection, the same for
-    every model.
+    `limit` 0 takes every image of the split; otherwise the first ones in the order of evaluations,
+    the same for every model, the command line and the end of a run.
     """
 
     refs: tuple[ModelRef, ...]
@@ -143,8 +143,8 @@ class EvaluateJob:
             raise DataError(
                 f"There are no images in the {self.split} part of this data.", "Choose another part."
             )
-        if self.limit and len(samples) > self.limit:
-            samples = tuple(samples[i * len(samples) // self.limit] for i in range(self.limit))
+        if self.limit:
+            samples = samples[: self.limit]
         names = names_of(scan, data)
         loaded: dict[tuple[object, ...], Any] = {}
         results = []

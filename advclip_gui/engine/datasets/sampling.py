@@ -143,10 +143,15 @@ def sample_split(
     return Split(
         train=tuple(train),
         val=tuple(_shuffled(val, f"{seed}/order of val")),
-        test=tuple(_shuffled(sorted(test, key=lambda sample: sample.path), "order of test")),
+        test=in_test_order(test),
         class_folders=scan.class_folders,
         notes=tuple(notes),
     )
+
+
+def in_test_order(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Return test images in the one order every evaluation takes its first n of: mixed, never changing."""
+    return tuple(_shuffled(sorted(samples, key=lambda sample: sample.path), "order of test"))
 
 
 def split_to_json(
