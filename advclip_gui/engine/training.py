@@ -197,7 +197,7 @@ class _Loop:
                 self._report(scalars, sum(times) / len(times))
             if trainer.step % monitor.every == 0 or trainer.step == total:
                 self.monitor("adapter")
-            if trainer.step % monitor.checkpoint_every == 0:
+            if trainer.step % monitor.checkpoint_every == 0 and trainer.step < total:
                 self.save()
         stopped = trainer.step < total
         if stopped and self.last_monitor["adapter"].step != trainer.step:
@@ -226,7 +226,7 @@ class _Loop:
         )
         if trainer.skipped:
             self.control.report(
-                Log(message=f"{trainer.skipped} steps skipped: the loss was not finite.", level="warning")
+                Log(message=f"Skipped because the loss was not finite, so far: {trainer.skipped}.", level="warning")
             )
 
     def monitor(self, model: str) -> EvalDone:
@@ -315,7 +315,6 @@ class _Loop:
             epsilons=[settings.monitor.epsilon],
             attack="quick",
             steps=settings.monitor.attack_steps,
-            batch_size=_EVAL_BATCH,
             seed=settings.training.seed,
             control=self.control,
             model_name=model_name,
