@@ -225,9 +225,8 @@ class _Loop:
             )
         )
         if trainer.skipped:
-            self.control.report(
-                Log(message=f"Skipped because the loss was not finite, so far: {trainer.skipped}.", level="warning")
-            )
+            message = f"Skipped because the loss was not finite, so far: {trainer.skipped}."
+            self.control.report(Log(message=message, level="warning"))
 
     def monitor(self, model: str) -> EvalDone:
         """Evaluate clean and robust accuracy on the monitor images and record them."""
