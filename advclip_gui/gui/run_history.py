@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from advclip_gui.engine.events import EvalDone, StepDone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 STEP_FIELDS = tuple(item.name for item in dataclasses.fields(StepDone))
 _BASELINE = "zero-shot"
@@ -115,23 +115,3 @@ class RunHistory:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
-
-
-def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Exponential moving average without bias at the start; NaN stays NaN and is not averaged.
-
-    Args:
-        values: one for each report.
-        weight: of the past, in [0, 1); 0 returns the values.
-    """
-    if weight <= 0:
-        return list(values)
-    smoothed, average, share = [], 0.0, 0.0
-    for value in values:
-        if math.isfinite(value):
-            average = weight * average + (1 - weight) * value
-            share = weight * share + (1 - weight)
-            smoothed.append(average / share)
-        else:
-            smoothed.append(math.nan)
-    return smoothed

@@ -13,7 +13,7 @@ import pytest
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, StepDone, TrainingStarted
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
-from advclip_gui.gui.run_history import RunHistory, smooth
+from advclip_gui.gui.run_history import RunHistory
 from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.settings import RunSettings
 
@@ -120,16 +120,6 @@ def test_damaged_lines_are_passed_over() -> None:
         ]
     )
     assert history.steps == [5.0]
-
-
-def test_smoothing_has_no_bias_at_the_start_and_passes_gaps() -> None:
-    assert smooth([4.0, 2.0], 0) == [4.0, 2.0]
-    values = smooth([4.0, math.nan, 4.0, 4.0], 0.9)
-    assert values[0] == pytest.approx(4.0)
-    assert math.isnan(values[1])
-    assert values[3] == pytest.approx(4.0)
-    noisy = smooth([0.0, 10.0] * 50, 0.9)
-    assert max(noisy[20:]) - min(noisy[20:]) < 1.5
 
 
 def test_a_record_follows_its_job(qtbot: QtBot, handle: JobHandle, record: TrainingRecord) -> None:
