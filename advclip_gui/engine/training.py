@@ -200,7 +200,8 @@ class _Loop:
             if trainer.step % monitor.checkpoint_every == 0 and trainer.step < total:
                 self.save()
         stopped = trainer.step < total
-        if stopped and self.last_monitor["adapter"].step != trainer.step:
+        last = self.last_monitor.get("adapter")  # none yet in a resumed run
+        if stopped and (last is None or last.step != trainer.step):
             self.monitor("adapter")
         self.save()
         return stopped

@@ -138,6 +138,19 @@ def test_stopped_and_resumed_is_as_if_never_stopped(small_run, tmp_path, kind) -
     assert [r for r in ours if r["event"] == "eval"] == [r for r in theirs if r["event"] == "eval"]
 
 
+def test_a_resumed_run_may_be_stopped_before_its_first_evaluation(small_run, tmp_path) -> None:
+    def stop_at_three(event, control) -> None:
+        if isinstance(event, EvalDone) and event.step == 3:
+            control.stop()
+
+    train(small_run, control=Watcher(stop_at_three).control, run_dir=tmp_path / "run")
+    control = Control()
+    control.stop()
+    stopped = train(small_run, control=control, run_dir=tmp_path / "run", resume=True)
+    assert (stopped.state, stopped.steps) == ("stopped", 3)
+    assert stopped.result["monitor"]["adapter"]["step"] == 3
+
+
 def test_cancel_is_noticed_within_an_inner_step_and_can_be_resumed(small_run, tmp_path, monkeypatch) -> None:
     control = Control()
     perturb = Adversary.perturb
