@@ -65,6 +65,16 @@ PRESETS: dict[str, Preset] = {
             }
         ),
     ),
+    "released": Preset(
+        "Paper (as released)",
+        "The arithmetic of the authors' published code, to compare with its figures; not a threat model.",
+        _PAPER.model_copy(
+            update={
+                "name": "Paper, as released",
+                "monitor": _PAPER.monitor.model_copy(update={"attack_steps": 100, "every": 500}),
+            }
+        ).under("released"),
+    ),
     "plain": Preset(
         "Plain CLIP-LoRA",
         "The baseline: the same adapter without an adversary (m = 0).",

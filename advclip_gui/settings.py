@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import tomlkit
 from pydantic import (
@@ -34,7 +34,7 @@ DEMO_FOLDER = "demo"
 """The data folder's name for the bundled images."""
 
 Norm = Literal["Linf", "L2"]
-Protocol = Literal["sound"]
+Protocol = Literal["sound", "released"]
 
 
 def parse_epsilon(value: object) -> object:
@@ -72,6 +72,21 @@ Length = Annotated[
     Field(ge=0.0, le=1.0, allow_inf_nan=False, json_schema_extra={"unit": "/255"}),
 ]
 """A length in pixel units [0, 1], written ``k/255``."""
+
+Radius = Annotated[
+    float,
+    BeforeValidator(parse_epsilon),
+    AfterValidator(_as_written),
+    PlainSerializer(format_epsilon, return_type=str),
+    Field(ge=0.0, le=64.0, allow_inf_nan=False, json_schema_extra={"unit": "/255"}),
+]
+"""As `Length`, for a norm over all pixels too: an L2 distance may well exceed 1."""
+
+
+def _within_pixels(norm: Norm, **lengths: float) -> None:
+    for name, value in lengths.items():
+        if norm == "Linf" and value > 1:
+            raise ValueError(f"{name} {format_epsilon(value)} is more than the whole range of a pixel")
 
 
 class _Section(BaseModel):
@@ -161,12 +176,54 @@ class BackboneSettings(_Section):
         return self
 
 
-Matrix = Literal["q", "k", "v", "o"]
-Layers = Literal["all", "bottom", "mid", "up", "half-bottom", "half-up", "top3"]
+Matrix = Literal["q", "k", "v", "o", "mlp"]
+NamedLayers = Literal["all", "bottom", "mid", "up", "half-bottom", "half-up", "top3"]
+
+
+def parse_layers(value: object) -> object:
+    """Turn ``"0, 2, 9-11"`` into block numbers; named parts and lists are left to pydantic.
+
+    Raises:
+        ValueError: the text is neither a named part nor such a list.
+    """
+    if not isinstance(value, str) or value in get_args(NamedLayers):
+        return value
+    numbers: list[int] = []
+    for part in value.replace(" ", "").split(","):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            parts = ", ".join(get_args(NamedLayers))
+            raise ValueError(f"'{value}' is neither one of {parts} nor numbers such as 0, 2, 9-11")
+        if int(last or first) < int(first):
+            raise ValueError(f"'{part}' runs backwards; write {last}-{first}")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _distinct(layers: NamedLayers | tuple[int, ...]) -> NamedLayers | tuple[int, ...]:
+    return layers if isinstance(layers, str) else tuple(sorted(set(layers)))
+
+
+_BlockNumbers = Annotated[tuple[Annotated[int, Field(ge=0, le=999)], ...], Field(min_length=1)]
+Layers = Annotated[NamedLayers | _BlockNumbers, BeforeValidator(parse_layers), AfterValidator(_distinct)]
+"""A named part of a tower, or block numbers counted from 0 at the input."""
+
+
+def format_layers(layers: NamedLayers | tuple[int, ...]) -> str:
+    """Write a placement as `parse_layers` reads it, e.g. ``0, 2, 9-11``."""
+    if isinstance(layers, str):
+        return layers
+    runs: list[list[int]] = []
+    for number in layers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 class LoraSettings(_Section):
-    """Low-rank adapters on the attention projections: W + alpha / sqrt(r) * B A."""
+    """Low-rank adapters on the projections of a tower's blocks: W + alpha / sqrt(r) * B A."""
 
     rank: int = Field(default=2, ge=1, le=256, title="Rank r", description="Width of the low-rank product.")
     alpha: float = Field(
@@ -182,16 +239,18 @@ class LoraSettings(_Section):
         default=("q", "k", "v"),
         min_length=1,
         title="Matrices",
-        description="Which attention projections are adapted.",
+        description="Adapted projections: attention's q, k, v, o, and both of the MLP (not in the paper).",
     )
     layers: Layers = Field(
-        default="all", title="Layers", description="Which blocks of each tower are adapted."
+        default="all",
+        title="Layers",
+        description="Which blocks of each tower are adapted: a named part, or numbers such as 0, 2, 9-11.",
     )
 
     @field_validator("matrices")
     @classmethod
     def _in_order(cls, matrices: tuple[Matrix, ...]) -> tuple[Matrix, ...]:
-        order: tuple[Matrix, ...] = ("q", "k", "v", "o")
+        order: tuple[Matrix, ...] = ("q", "k", "v", "o", "mlp")
         return tuple(matrix for matrix in order if matrix in matrices)
 
 
@@ -210,17 +269,38 @@ class AdversarySettings(_Section):
         title="Inner steps m",
         description="Steps of the adversary before each update; 0 trains without an adversary.",
     )
-    epsilon: Length = Field(
-        default=1 / 255, title="Epsilon", description="Largest change of a pixel in training (L-infinity)."
+    norm: Norm = Field(
+        default="Linf",
+        title="Norm",
+        description="L-infinity bounds every pixel, L2 the length of the whole perturbation.",
     )
-    step_size: Length = Field(
-        default=0.5 / 255, title="Step size alpha", description="Length of one inner sign step."
+    epsilon: Radius = Field(
+        default=1 / 255,
+        title="Epsilon",
+        description="Radius of the ball the perturbation stays in while training.",
+    )
+    step_size: Radius = Field(
+        default=0.5 / 255,
+        title="Step size alpha",
+        description="Length of one inner step: of the sign (L-infinity) or of the unit gradient (L2).",
     )
     random_start: bool = Field(
         default=True,
         title="Random start",
         description="Begin anywhere in the epsilon ball (per-sample only).",
     )
+    epsilon_warmup: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        title="Epsilon warm-up",
+        description="Share of all steps in which epsilon and step size rise from 0 to their values.",
+    )
+
+    @model_validator(mode="after")
+    def _pixels_end_at_one(self) -> Self:
+        _within_pixels(self.norm, epsilon=self.epsilon, step_size=self.step_size)
+        return self
 
 
 class TrainingSettings(_Section):
@@ -236,6 +316,13 @@ class TrainingSettings(_Section):
     batch_size: int = Field(
         default=32, ge=1, le=4096, title="Batch size", description="Images in one update."
     )
+    accumulation: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        title="Accumulation",
+        description="Parts a batch is computed in, one after another: less memory, the same update.",
+    )
     learning_rate: float = Field(
         default=2e-4, gt=0, le=1, title="Learning rate", description="AdamW's, at its peak."
     )
@@ -250,6 +337,13 @@ class TrainingSettings(_Section):
         description="Share of all steps with a rising learning rate.",
     )
     weight_decay: float = Field(default=1e-2, ge=0, le=1, title="Weight decay", description="AdamW's.")
+    gradient_clip: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        title="Gradient clip",
+        description="Longest gradient of all LoRA matrices together (L2); 0 is off.",
+    )
     clean_share: float = Field(
         default=0.0,
         ge=0,
@@ -268,6 +362,24 @@ class TrainingSettings(_Section):
         default="paper",
         title="Augmentation",
         description="Random resized crop 0.08-1 and flip; small shifts and flip; or none.",
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        title="Patience",
+        description="Evaluations without a better robust validation accuracy before training ends early "
+        "(the best adapter is kept); 0 is off.",
+    )
+    keep_best: bool = Field(
+        default=False,
+        title="Keep best",
+        description="End with the adapter of the best robust validation accuracy, not the last one.",
+    )
+    compare_plain: bool = Field(
+        default=False,
+        title="Train CLIP-LoRA too",
+        description="Afterwards train the same adapter without an adversary and evaluate it beside.",
     )
     seed: int = Field(
         default=0,
@@ -291,7 +403,10 @@ class MonitorSettings(_Section):
         title="Images",
         description="Validation images used while training (test images where there is no validation set).",
     )
-    epsilon: Length = Field(
+    norm: Norm = Field(
+        default="Linf", title="Norm", description="Of the robust accuracy, while training and at the end."
+    )
+    epsilon: Radius = Field(
         default=1 / 255, title="Epsilon", description="Of the robust accuracy, while training and at the end."
     )
     attack_steps: int = Field(
@@ -308,6 +423,19 @@ class MonitorSettings(_Section):
         default=50, ge=1, le=1_000_000, title="Checkpoint every", description="Steps between two checkpoints."
     )
 
+    @model_validator(mode="after")
+    def _pixels_end_at_one(self) -> Self:
+        _within_pixels(self.norm, epsilon=self.epsilon)
+        return self
+
+
+_RELEASED: dict[str, dict[str, Any]] = {
+    "adversary": {"kind": "universal", "norm": "Linf", "epsilon_warmup": 0.0},
+    "training": {"clean_share": 0.0, "trades_beta": 0.0, "warmup": 0.0},
+    "monitor": {"norm": "Linf"},
+}
+"""What the published code fixes."""
+
 
 class RunSettings(_Section):
     """Everything one training run is told; the same settings and seeds give the same adapter."""
@@ -316,15 +444,16 @@ class RunSettings(_Section):
     protocol: Protocol = Field(
         default="sound",
         title="Protocol",
-        description="sound: pixel-space threat model, attack on the model in evaluation mode.",
+        description="sound: pixel-space threat model, attack on the model in evaluation mode. "
+        "released: the arithmetic of the authors' published code, for comparison with its figures.",
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         default="auto", title="Device", description="auto takes CUDA, else MPS, else CPU."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32",
         title="Precision",
-        description="bfloat16 is faster on recent hardware; figures are always evaluated in float32.",
+        description="Of training; losses, adapters and all figures are float32. float16 needs a GPU.",
     )
     data: DataSettings = Field(default_factory=DataSettings, title="Data")
     backbone: BackboneSettings = Field(default_factory=BackboneSettings, title="Backbone")
@@ -332,6 +461,30 @@ class RunSettings(_Section):
     adversary: AdversarySettings = Field(default_factory=AdversarySettings, title="Adversary")
     training: TrainingSettings = Field(default_factory=TrainingSettings, title="Training")
     monitor: MonitorSettings = Field(default_factory=MonitorSettings, title="Evaluation")
+
+    @model_validator(mode="after")
+    def _released_is_fixed(self) -> Self:
+        if self.protocol == "released":
+            for section, fixed in _RELEASED.items():
+                for key, value in fixed.items():
+                    if getattr(getattr(self, section), key) != value:
+                        raise ValueError(
+                            f"the released protocol has {section}.{key} = {value}; choose that, or sound"
+                        )
+        return self
+
+    def under(self, protocol: Protocol) -> Self:
+        """Return a copy under a protocol, with what that protocol fixes."""
+        values: dict[str, Any] = {"protocol": protocol}
+        if protocol == "released":
+            for section, fixed in _RELEASED.items():
+                values[section] = getattr(self, section).model_copy(update=fixed)
+        return self.model_copy(update=values)
+
+    @property
+    def selects(self) -> bool:
+        """Whether the best adapter on the validation images is kept."""
+        return self.training.keep_best or self.training.patience > 0
 
     @property
     def total_steps(self) -> int:

@@ -17,6 +17,7 @@ from advclip_gui.settings import (
     RunSettings,
     TrainingSettings,
     format_epsilon,
+    format_layers,
     parse_epsilon,
 )
 
@@ -101,12 +102,46 @@ def test_a_length_is_read(written: object, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["four", "4/0", "4/", "/255", "", "-1/255", -1, "300/255", 300, "nan", "inf", None]
+    "written", ["four", "4/0", "4/", "/255", "", "-1/255", -1, 300, "nan", "inf", None]
 )
 def test_what_is_no_length_is_refused_with_its_place(written: object) -> None:
     sentence = refusal({"adversary": {"epsilon": written}})
     assert sentence.startswith("adversary.epsilon: ")
     assert "\n" not in sentence
+
+
+def test_linf_ends_with_the_range_of_a_pixel_and_l2_does_not() -> None:
+    assert "300/255 is more than the whole range" in refusal({"adversary": {"epsilon": "300/255"}})
+    assert "300/255 is more than the whole range" in refusal({"monitor": {"epsilon": "300/255"}})
+    settings = RunSettings.checked({"adversary": {"norm": "L2", "epsilon": "300/255"}})
+    assert settings.adversary.epsilon == pytest.approx(300 / 255)
+
+
+@pytest.mark.parametrize(
+    ("written", "layers"), [("0, 2, 9-11", (0, 2, 9, 10, 11)), ("3", (3,)), ([4, 1, 4], (1, 4)), ("up", "up")]
+)
+def test_blocks_are_named_or_numbered(written: object, layers: object) -> None:
+    settings = RunSettings.checked({"lora": {"layers": written}})
+    assert settings.lora.layers == layers
+    assert RunSettings.from_toml(settings.to_toml()) == settings
+    assert LoraSettings(layers=format_layers(settings.lora.layers)) == settings.lora
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("5-2", "write 2-5"), ("uper", "'uper' is neither one of all, "), ("1,,2", "neither"), ([-1], "greater")],
+)
+def test_other_blocks_are_refused(written: object, said: str) -> None:
+    assert said in refusal({"lora": {"layers": written}})
+
+
+def test_the_released_protocol_names_what_it_fixes() -> None:
+    assert "released protocol has adversary.kind = universal" in refusal({"protocol": "released"})
+    settings = RunSettings(training=TrainingSettings(clean_share=0.5, warmup=0.1)).under("released")
+    assert (settings.adversary.kind, settings.training.clean_share, settings.training.warmup) == (
+        "universal", 0.0, 0.0,
+    )  # fmt: skip
+    assert RunSettings.from_toml(settings.to_toml()) == settings
 
 
 def test_the_refused_length_is_quoted() -> None:

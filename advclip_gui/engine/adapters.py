@@ -23,7 +23,7 @@ from safetensors import SafetensorError  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from advclip_gui.engine.backbones import Backbone
@@ -38,13 +38,15 @@ _TOWERS: Final = {"vision": ("visual.transformer.resblocks.", "vision_model.enco
 """Our module paths and Hugging Face CLIP's, which saved adapters use."""
 
 
-def chosen_layers(layers: Layers, depth: int) -> range:
-    """Which blocks of a tower of `depth` a placement means.
+def chosen_layers(layers: Layers, depth: int) -> Sequence[int]:
+    """Which blocks of a tower of `depth` a placement means; numbers a tower lacks are left out.
 
     The published names are defined on 12 blocks: bottom 0-3, mid 4-7, up 8-11, half-bottom 0-5,
     half-up 6-11, top3 9-11. Other depths are cut at the same shares, each part keeping at least
     one block.
     """
+    if not isinstance(layers, str):
+        return tuple(index for index in layers if index < depth)
     third, half = max(1, round(depth / 3)), max(1, depth // 2)
     spans = {
         "all": (0, depth),

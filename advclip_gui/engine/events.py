@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import nan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,15 +47,16 @@ class TrainingStarted(Event):
     class_names: tuple[str, ...]
     epsilon: float
     """The evaluation epsilon of the live robust accuracy, in pixel units [0, 1]."""
+    norm: str = "Linf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone(Event):
     """One LoRA update. Losses are means over the steps since the last report.
 
-    Losses in nats; `delta_norm` is the mean L-infinity norm of the perturbation in pixel units
-    [0, 1]; `inner_gain` is L(x + delta) - L(x) (NaN where no clean loss is computed);
-    `flipped_share` is the share of training samples whose prediction the adversary changed away
+    Losses in nats; `delta_norm` is the mean norm of the perturbation in pixel units [0, 1], in the
+    released protocol in normalised units; `inner_gain` is L(x + delta) - L(x) (NaN where no clean
+    loss is computed); `flipped_share` is the share of training samples whose prediction the adversary changed away
     from the label.
     """
 
@@ -65,10 +67,15 @@ class StepDone(Event):
     inner_gain: float
     delta_norm: float
     gradient_norm: float
+    """L2 norm of the gradient of all LoRA matrices, before clipping."""
     learning_rate: float
     flipped_share: float
     steps_per_second: float
     seconds_left: float
+    gradient_norm_a: float = nan
+    """Of all A."""
+    gradient_norm_b: float = nan
+    """Of all B."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +84,7 @@ class EvalDone(Event):
 
     step: int
     model: str
-    """"zero-shot" (once, the baseline) or "adapter"."""
+    """"zero-shot" (once, the baseline), "adapter", or "clip-lora" (the plain adapter beside it)."""
     n: int
     epsilon: float
     attack: str
