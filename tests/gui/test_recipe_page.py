@@ -12,16 +12,19 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
+from advclip_gui import settings as settings_module
 from advclip_gui.engine import catalog
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui.command_text import as_toml_value, train_command
 from advclip_gui.gui.pages.recipe import RecipePage
 from advclip_gui.gui.preset_store import presets_folder, save_preset, saved_presets
 from advclip_gui.gui.widgets import backbone_card
-from advclip_gui.gui.widgets.facts_card import duration
+from advclip_gui.gui.widgets.facts_card import adversary_text, duration
 from advclip_gui.gui.widgets.preset_row import same_recipe, with_preset
+from advclip_gui.gui.widgets.protocol_card import FIXED, UNUSED
 from advclip_gui.presets import PRESETS
-from advclip_gui.settings import DataSettings, RunSettings
+from advclip_gui.settings import AdversarySettings, DataSettings, RunSettings
+from advclip_gui.wording import PROTOCOL_SENTENCES
 from tests.gui.page_room import Room, image_tree, page_room
 
 if TYPE_CHECKING:
@@ -169,7 +172,7 @@ def test_broken_preset_file_is_told_and_left_out(qtbot: QtBot, room: Room, page:
     ("text", "sentence"),
     [
         ("-1", "Epsilon must be at least 0/255; -1/255 is too small."),
-        ("300", "Epsilon must be at most 255/255; 300/255 is too large."),
+        ("300", "Epsilon 300/255 is more than the whole range of a pixel."),
     ],
 )
 def test_wrong_epsilon_is_marked_and_blocks_start(
@@ -247,6 +250,117 @@ def test_fields_without_effect_are_greyed_out(qtbot: QtBot, room: Room, page: Re
     qtbot.mouseClick(page.presets.chip("paper-b32"), LEFT)
     assert form.editor("epsilon").isEnabled()
     assert not form.editor("random_start").isEnabled()
+    settle(qtbot, room)
+
+
+def choose_protocol(qtbot: QtBot, page: RecipePage, protocol: str) -> None:
+    button = page.forms.protocol.findChild(QPushButton, f"run.protocol.{protocol}")
+    assert button.isVisible()
+    qtbot.mouseClick(button, LEFT)
+
+
+def test_every_value_the_released_protocol_fixes_is_fixed_on_the_page() -> None:
+    assert {key: set(fields) for key, fields in FIXED.items()} == {
+        key: set(fields) for key, fields in settings_module._RELEASED.items()
+    }
+
+
+def test_released_fixes_its_values_and_says_why_and_sound_gives_them_back(
+    qtbot: QtBot, room: Room, page: RecipePage
+) -> None:
+    qtbot.mouseClick(page.presets.chip("trades"), LEFT)
+    before = page.settings()
+    assert before.training.trades_beta == 6.0
+    choose_protocol(qtbot, page, "released")
+    released = page.settings()
+    assert released == before.under("released")
+    assert room.workspace.settings == released
+    assert RunSettings.checked(released.model_dump()) == released  # the model itself agrees
+    for key, fields in (*FIXED.items(), *UNUSED.items()):
+        for field, why in fields.items():
+            row = page.forms.forms[key].rows[field]
+            assert not row.editor.isEnabled(), field
+            assert row.editor.toolTip() == why
+    assert page.forms.forms["adversary"].editor("epsilon").isEnabled()
+    assert "not comparable" in page.forms.protocol.sentence.text()
+    choose_protocol(qtbot, page, "sound")
+    assert page.settings() == before
+    for field in ("kind", "norm", "step_size", "random_start", "epsilon_warmup"):
+        row = page.forms.forms["adversary"].rows[field]
+        assert row.editor.isEnabled(), field
+        assert row.editor.toolTip() == row.help_text
+    assert page.forms.forms["training"].editor("trades_beta").isEnabled()
+    settle(qtbot, room)
+
+
+def test_released_preset_shows_as_released_and_a_sound_one_unlocks(
+    qtbot: QtBot, room: Room, page: RecipePage
+) -> None:
+    qtbot.mouseClick(page.presets.chip("released"), LEFT)
+    assert page.forms.protocol.value() == "released"
+    assert not page.forms.forms["adversary"].editor("kind").isEnabled()
+    qtbot.mouseClick(page.presets.chip("demo"), LEFT)
+    assert page.forms.protocol.value() == "sound"
+    assert page.forms.forms["adversary"].editor("kind").isEnabled()
+    assert page.settings().adversary == PRESETS["demo"].settings.adversary
+    settle(qtbot, room)
+
+
+def test_protocol_survives_a_field_that_is_wrong(qtbot: QtBot, room: Room, page: RecipePage) -> None:
+    editor = retype_epsilon(qtbot, page, "300")
+    choose_protocol(qtbot, page, "released")
+    assert editor.number_field.lineEdit().text() == "300"
+    assert page.settings() is None
+    retype_epsilon(qtbot, page, "1")
+    assert page.settings().protocol == "released"
+    assert page.settings().adversary.kind == "universal"
+    settle(qtbot, room)
+
+
+def test_typed_layers_reach_the_recipe_and_are_not_rewritten(
+    qtbot: QtBot, room: Room, page: RecipePage
+) -> None:
+    form = page.forms.forms["lora"]
+    form.unfold()
+    line = form.editor("layers").lineEdit()
+    line.setFocus()
+    line.selectAll()
+    qtbot.keyClicks(line, "0,1,9-1")
+    assert page.settings() is None
+    assert line.text() == "0,1,9-1"
+    assert page.reason.text().startswith("LoRA: ")
+    qtbot.keyClicks(line, "1")
+    assert room.workspace.settings.lora.layers == (0, 1, 9, 10, 11)
+    assert line.text() == "0,1,9-11"
+    settle(qtbot, room)
+
+
+def test_fields_that_another_one_decides_are_greyed_out(qtbot: QtBot, room: Room, page: RecipePage) -> None:
+    form = page.forms.forms["training"]
+    form.unfold()
+    assert form.editor("keep_best").isEnabled()
+    form.editor("patience").set_value(3)
+    assert not form.editor("keep_best").isEnabled()
+    assert "kept anyway" in form.rows["keep_best"].note.text()
+    form.editor("patience").set_value(0)
+    assert form.editor("keep_best").isEnabled()
+    assert form.editor("compare_plain").isEnabled()
+    page.forms.forms["adversary"].editor("inner_steps").set_value(0)
+    assert not form.editor("compare_plain").isEnabled()
+    settle(qtbot, room)
+
+
+def test_facts_say_protocol_adversary_and_norm(qtbot: QtBot, room: Room, page: RecipePage) -> None:
+    assert page.facts.value("protocol") == "Sound"
+    assert page.facts.value("adversary") == "per image, 2/255 in L∞"
+    assert page.facts.value("measured") == "PGD-10, 2/255 in L∞"
+    assert "pixel space" in page.facts.protocol_note.text()
+    qtbot.mouseClick(page.presets.chip("released"), LEFT)
+    assert page.facts.value("protocol") == "As released"
+    assert page.facts.value("adversary") == "universal, 1/255 in L∞"
+    assert page.facts.protocol_note.text() == PROTOCOL_SENTENCES["released"]
+    l2 = RunSettings(adversary=AdversarySettings(norm="L2", epsilon=0.5))
+    assert adversary_text(l2) == "per image, 0.5 in L2"
     settle(qtbot, room)
 
 

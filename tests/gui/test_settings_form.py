@@ -93,6 +93,10 @@ OTHER_VALUES: dict[str, Any] = {
     "alpha": "2.5",
     "dropout": "0.1",
     "inner_steps": "4",
+    "epsilon_warmup": "0.3",
+    "accumulation": "2",
+    "gradient_clip": "1.5",
+    "patience": "3",
     "epsilon": "6.5",
     "step_size": "0.25",
     "steps": "120",
@@ -189,11 +193,110 @@ def test_texts_are_edited_line_by_line(qtbot: QtBot, make_form: Any) -> None:
     assert section.class_names == {"n01": "tench"}
 
 
+def retype_layers(qtbot: QtBot, form: SettingsForm, text: str) -> None:
+    line = form.editor("layers").lineEdit()
+    line.setFocus()
+    line.selectAll()
+    qtbot.keyClick(line, Qt.Key.Key_Delete)
+    qtbot.keyClicks(line, text)
+
+
+def test_layers_are_a_named_part_or_typed_numbers(qtbot: QtBot, make_form: Any) -> None:
+    form = make_form(LoraSettings)
+    editor = form.editor("layers")
+    retype_layers(qtbot, form, "0, 2, 9-11")
+    assert form.section().layers == (0, 2, 9, 10, 11)
+    assert editor.currentText() == "0, 2, 9-11"  # nothing is completed or rewritten
+    editor.setFocus()
+    qtbot.keyClick(editor, Qt.Key.Key_Home)  # in the text, not in the list
+    editor.setCurrentIndex(editor.findText("Upper half"))
+    assert form.section().layers == "half-up"
+    retype_layers(qtbot, form, "top3")  # as the file and the command line write it
+    assert form.section().layers == "top3"
+    form.set_section(LoraSettings(layers="1-3"))
+    assert editor.currentText() == "1-3"
+    form.set_section(LoraSettings(layers="mid"))
+    assert editor.currentText() == "Middle third"
+    assert form.section() == LoraSettings(layers="mid")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("upper", "numbers such as 0, 2, 9-11"),
+        ("9-4", "runs backwards"),
+        ("0, 1000", "Layers must be at most 999; 1000 is too large."),
+        ("", "Layers is empty."),
+    ],
+)
+def test_wrong_layers_are_told_and_stay_as_typed(qtbot: QtBot, make_form: Any, text: str, part: str) -> None:
+    form = make_form(LoraSettings)
+    retype_layers(qtbot, form, text)
+    row = form.rows["layers"]
+    assert form.section() is None
+    assert part in row.note.text()
+    assert row.editor.property("invalid") is True
+    assert row.editor.currentText() == text
+    retype_layers(qtbot, form, "4")
+    assert form.section().layers == (4,)
+    assert row.editor.property("invalid") is False
+
+
+def test_the_mlp_can_be_adapted_and_says_what_it_is(qtbot: QtBot, make_form: Any) -> None:
+    form = make_form(LoraSettings)
+    chip = form.editor("matrices").button("mlp")
+    assert chip.toolTip() == "Both projections of the MLP (not in the paper)"
+    qtbot.mouseClick(chip, Qt.MouseButton.LeftButton)
+    assert form.section().matrices == ("q", "k", "v", "mlp")
+
+
+def choose_norm(form: SettingsForm, norm: str) -> None:
+    editor = form.editor("norm")
+    editor.setCurrentIndex(["Linf", "L2"].index(norm))
+
+
+def test_l2_counts_in_lengths_that_may_exceed_1_and_each_norm_keeps_its_own(
+    qtbot: QtBot, make_form: Any
+) -> None:
+    form = make_form(AdversarySettings)
+    retype(qtbot, form.editor("epsilon"), "4")
+    choose_norm(form, "L2")
+    section = form.section()
+    assert (section.norm, section.epsilon, section.step_size) == ("L2", 0.5, 0.25)
+    retype(qtbot, form.editor("epsilon"), "3.5")
+    assert form.section().epsilon == 3.5  # 892.5/255
+    retype(qtbot, form.editor("epsilon"), "128/255")
+    assert form.section().epsilon == 128 / 255
+    retype(qtbot, form.editor("epsilon"), "100")
+    assert form.rows["epsilon"].note.text() == "Epsilon must be at most 64; 100 is too large."
+    retype(qtbot, form.editor("epsilon"), "3")
+    choose_norm(form, "Linf")
+    assert form.section() == AdversarySettings(epsilon=4 / 255)
+    assert form.editor("epsilon").number_field.lineEdit().text() == "4"
+    choose_norm(form, "L2")
+    assert form.section().epsilon == 3.0
+
+
+def test_a_section_in_l2_is_shown_and_given_back_unchanged(make_form: Any) -> None:
+    section = AdversarySettings(norm="L2", epsilon=1.2345678901234, step_size=0.3)
+    form = make_form(AdversarySettings)
+    form.set_section(section)
+    assert form.section() == section
+    assert form.editor("step_size").number_field.lineEdit().text() == "0.3"
+
+
+def test_float16_is_offered(make_form: Any) -> None:
+    form = make_form(RunSettings, fields=("precision",))
+    editor = form.editor("precision")
+    editor.setCurrentIndex(editor.findText("float16"))
+    assert form.section().precision == "float16"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("-1", "Epsilon must be at least 0/255; -1/255 is too small."),
-        ("300", "Epsilon must be at most 255/255; 300/255 is too large."),
+        ("300", "Epsilon 300/255 is more than the whole range of a pixel."),
         ("four", "'four/255' is not a length such as 4/255 or 0.0157."),
         ("", "Epsilon is empty."),
         ("4/0", "'4/0' is not a length such as 4/255 or 0.0157."),

@@ -89,6 +89,7 @@ class RecipePage(QWidget):
         column.setContentsMargins(0, 0, look.s, 0)
         column.setSpacing(look.m)
         column.addWidget(preset_card)
+        column.addWidget(self.forms.protocol)
         column.addWidget(self.backbone)
         column.addWidget(self.forms)
         column.addStretch(1)

@@ -11,6 +11,7 @@ from advclip_gui.gui import theme
 from advclip_gui.gui.jobs import CallJob
 from advclip_gui.gui.widgets.basics import Card, TextLabel
 from advclip_gui.gui.widgets.field_editors import choice_label
+from advclip_gui.wording import ADVERSARIES, PROTOCOL_SENTENCES, PROTOCOL_TITLES, radius_text
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 DEBOUNCE_MS = 300
 _ROWS = (
     ("method", "Method", "AdvCLIP-LoRA trains against an adversary; CLIP-LoRA is the same without one."),
-    ("protocol", "Protocol", "Sound: pixel-space threat model, attack on the model in evaluation mode."),
+    ("protocol", "Protocol", "How perturbations are bounded and figures made; never mix the two."),
+    ("adversary", "Adversary", "What the training is attacked with, and how far it may go."),
+    ("measured", "Measured", "The attack behind the robust accuracy, while training and at the end."),
     ("parameters", "Trainable", "Parameters of the adapter; the backbone itself is never changed."),
     ("steps", "Updates", "LoRA updates of the whole run."),
     ("image_size", "Input", "Side of the image that the backbone sees."),
@@ -43,6 +46,14 @@ def duration(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.0f} days"
+
+
+def adversary_text(settings: RunSettings) -> str:
+    """Say what a run trains against: "universal, 1/255 in L∞"."""
+    adversary = settings.adversary
+    if not adversary.inner_steps:
+        return "none"
+    return f"{ADVERSARIES[adversary.kind]}, {radius_text(adversary.epsilon, adversary.norm)}"
 
 
 class FactsCard(Card):
@@ -68,9 +79,12 @@ class FactsCard(Card):
             value.setAccessibleName(title)
             grid.addRow(label, value)
             self._values[key] = value
+        self.protocol_note = TextLabel("", "caption", wrap=True)
+        self.protocol_note.setObjectName("protocolNote")
         self.note = TextLabel("", "caption", wrap=True)
         self.note.setObjectName("factsNote")
         self.body.addLayout(grid)
+        self.body.addWidget(self.protocol_note)
         self.body.addWidget(self.note)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -103,10 +117,15 @@ class FactsCard(Card):
         if settings is None:
             for value in self._values.values():
                 value.setText("–")
+            self.protocol_note.setText("")
             return
         m = settings.adversary.inner_steps
         self._set("method", settings.method + (f", m = {m}" if m else ""))
-        self._set("protocol", choice_label("protocol", settings.protocol))
+        self._set("protocol", PROTOCOL_TITLES[settings.protocol])
+        self.protocol_note.setText(PROTOCOL_SENTENCES[settings.protocol])
+        self._set("adversary", adversary_text(settings))
+        monitor = settings.monitor
+        self._set("measured", f"PGD-{monitor.attack_steps}, {radius_text(monitor.epsilon, monitor.norm)}")
         self._set("steps", f"{settings.total_steps:,}")
         self._show_device()
         for key in ("parameters", "image_size", "memory", "time"):

@@ -19,7 +19,9 @@ from PySide6.QtWidgets import (
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.epsilon_field import EpsilonField
+from advclip_gui.gui.widgets.layers_box import LayersBox
 from advclip_gui.gui.widgets.number_field import NumberField
+from advclip_gui.wording import PROTOCOL_TITLES
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,8 @@ if typing.TYPE_CHECKING:
 STEPS: Mapping[str, float] = {
     "dropout": 0.05,
     "warmup": 0.05,
+    "epsilon_warmup": 0.05,
+    "gradient_clip": 0.5,
     "clean_share": 0.05,
     "alpha": 0.5,
     "trades_beta": 0.5,
@@ -49,17 +53,22 @@ CHOICE_LABELS: Mapping[str, Mapping[str, str]] = {
         "top3": "Top 3 blocks",
     },
     "augmentation": {"paper": "As in the paper", "light": "Light", "none": "None"},
-    "protocol": {"sound": "Sound", "released": "As released"},
+    "norm": {"Linf": "L∞ (every pixel)", "L2": "L2 (whole image)"},
+    "protocol": PROTOCOL_TITLES,
     "device": {"auto": "Automatic", "cuda": "CUDA GPU", "mps": "Apple GPU (MPS)", "cpu": "CPU"},
-    "precision": {"float32": "float32", "bfloat16": "bfloat16"},
+    "precision": {"float32": "float32", "bfloat16": "bfloat16", "float16": "float16"},
 }
 """What a choice is called on screen."""
+
+USUAL_L2: Mapping[str, float] = {"epsilon": 0.5, "step_size": 0.25}
+"""Lengths to begin with where L2 is chosen: those of L-infinity would be next to nothing."""
 
 CHIP_TIPS: Mapping[str, str] = {
     "q": "Query projection",
     "k": "Key projection",
     "v": "Value projection",
     "o": "Output projection",
+    "mlp": "Both projections of the MLP (not in the paper)",
 }
 
 
@@ -241,7 +250,9 @@ class TextPairs(TextLines):
             self.setPlainText("\n".join(f"{key} = {text}" for key, text in value.items()))
 
 
-FieldEditor = NumberField | EpsilonField | ChoiceBox | Check | Chips | TextLine | TextLines | TextPairs
+FieldEditor = (
+    NumberField | EpsilonField | ChoiceBox | LayersBox | Check | Chips | TextLine | TextLines | TextPairs
+)
 
 
 def bounds(info: FieldInfo) -> dict[str, Any]:
@@ -276,7 +287,7 @@ def editor_for(name: str, info: FieldInfo) -> FieldEditor:
     annotation = info.annotation
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if is_length(info):
-        return EpsilonField()
+        return EpsilonField(usual=USUAL_L2.get(name, 0.5))
     if annotation is bool:
         return Check()
     if annotation in {int, float}:
@@ -287,6 +298,9 @@ def editor_for(name: str, info: FieldInfo) -> FieldEditor:
         return ChoiceBox([(choice_label(name, value), value) for value in arguments])
     if origin in {types.UnionType, typing.Union} and set(arguments) == {bool, type(None)}:
         return ChoiceBox([("Automatic", None), ("On", True), ("Off", False)])
+    named = [one for one in arguments if typing.get_origin(one) is Literal]
+    if origin in {types.UnionType, typing.Union} and named:
+        return LayersBox([(choice_label(name, value), value) for value in typing.get_args(named[0])])
     if origin is tuple:
         if typing.get_origin(arguments[0]) is Literal:
             values = typing.get_args(arguments[0])

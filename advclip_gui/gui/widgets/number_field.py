@@ -90,6 +90,10 @@ class NumberField(QAbstractSpinBox):
             self.lineEdit().setText(text)
             self.lineEdit().setCursorPosition(0)
 
+    def set_stepping(self, step: float, maximum: float) -> None:
+        """Change the length of one step and where stepping up ends."""
+        self._step, self._maximum = step, maximum
+
     def stepBy(self, steps: int) -> None:
         """Go up or down, inside the range."""
         value = self.number()

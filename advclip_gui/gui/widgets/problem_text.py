@@ -52,8 +52,19 @@ def problem_sentence(title: str, problem: Mapping[str, Any], *, length: bool = F
 def field_problems(model: type[BaseModel], error: ValidationError, lengths: frozenset[str]) -> dict[str, str]:
     """Map field names to sentences; what belongs to no single field is under ``""``."""
     sentences: dict[str, str] = {}
-    for problem in error.errors():
+    # Of a value that may be a name or a list, the complaint about the list is the one that helps.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] == "literal_error")
+    for problem in problems:
         name = str(problem["loc"][0]) if problem["loc"] else ""
+        if not name:
+            # A rule over several fields begins with the name of the one it is about.
+            message = problem["msg"].removeprefix("Value error, ")
+            name, _, rest = message.partition(" ")
+            about = model.model_fields.get(name)
+            if about is not None:
+                sentences.setdefault(name, f"{about.title or name} {rest}.")
+                continue
+            name = ""
         info = model.model_fields.get(name)
         title = (info.title if info is not None else None) or name
         sentences.setdefault(name, problem_sentence(title, problem, length=name in lengths))

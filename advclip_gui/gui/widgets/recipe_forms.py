@@ -1,4 +1,4 @@
-"""The sections of a recipe in two columns of cards."""
+"""The sections of a recipe in two columns of cards, and the protocol above them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Card
+from advclip_gui.gui.widgets.protocol_card import FIXED, UNUSED, ProtocolCard
 from advclip_gui.gui.widgets.settings_form import SettingsForm
 from advclip_gui.settings import (
     AdversarySettings,
@@ -19,15 +20,61 @@ from advclip_gui.settings import (
 )
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pydantic import BaseModel
 
 SECTIONS = ("lora", "adversary", "training", "monitor")
-_NEEDS_ADVERSARY = ("kind", "epsilon", "step_size", "random_start")
+_OWN = ("name", "device", "precision")
+"""What a run is told beside its sections and its protocol."""
+_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "lora": (("rank", "alpha", "encoder", "matrices"), ("layers", "dropout")),
+    "adversary": (
+        ("inner_steps", "kind", "norm", "epsilon", "step_size"),
+        ("random_start", "epsilon_warmup"),
+    ),
+    "training": (
+        (
+            "steps",
+            "batch_size",
+            "learning_rate",
+            "clean_share",
+            "trades_beta",
+            "patience",
+            "compare_plain",
+        ),
+        (
+            "keep_best",
+            "augmentation",
+            "accumulation",
+            "gradient_clip",
+            "warmup",
+            "final_learning_rate",
+            "weight_decay",
+            "seed",
+        ),
+    ),
+    "monitor": (("every", "images", "norm", "epsilon"), ("attack_steps", "final_images", "checkpoint_every")),
+}
+"""Section -> fields always shown, and fields that are folded away."""
+_MODELS: dict[str, type[BaseModel]] = {
+    "lora": LoraSettings,
+    "adversary": AdversarySettings,
+    "training": TrainingSettings,
+    "monitor": MonitorSettings,
+}
+_NEEDS_ADVERSARY = ("kind", "norm", "epsilon", "step_size", "random_start", "epsilon_warmup")
 _NO_ADVERSARY = "With 0 inner steps there is no adversary; what follows has no effect."
+_FIXED = "Fixed by the released protocol."
+_UNUSED = "Not used by the released protocol."
 
 
 class RecipeForms(QWidget):
-    """Edits LoRA, adversary, training, evaluation and the run's own fields together."""
+    """Edits LoRA, adversary, training, evaluation and the run's own fields together.
+
+    Attributes:
+        protocol: the choice of the protocol, a card that the page places where it is seen.
+    """
 
     changed = Signal(object)
     """A RunSettings made of valid sections, or None while a value is wrong."""
@@ -36,51 +83,16 @@ class RecipeForms(QWidget):
         """Show the defaults."""
         super().__init__(parent)
         self._settings = RunSettings()
+        self._overruled: dict[str, dict[str, Any]] = {}
+        self.protocol = ProtocolCard(self)
         self.forms: dict[str, SettingsForm] = {
-            "lora": SettingsForm(
-                LoraSettings,
-                name="lora",
-                fields=("rank", "alpha", "encoder", "matrices", "layers", "dropout"),
-                folded=("layers", "dropout"),
-            ),
-            "adversary": SettingsForm(
-                AdversarySettings,
-                name="adversary",
-                fields=("inner_steps", "kind", "epsilon", "step_size", "random_start"),
-            ),
-            "training": SettingsForm(
-                TrainingSettings,
-                name="training",
-                fields=(
-                    "steps",
-                    "batch_size",
-                    "learning_rate",
-                    "clean_share",
-                    "trades_beta",
-                    "augmentation",
-                    "seed",
-                    "warmup",
-                    "final_learning_rate",
-                    "weight_decay",
-                ),
-                folded=("augmentation", "seed", "warmup", "final_learning_rate", "weight_decay"),
-            ),
-            "monitor": SettingsForm(
-                MonitorSettings,
-                name="monitor",
-                folded=("attack_steps", "final_images", "checkpoint_every"),
-            ),
-            "run": SettingsForm(
-                RunSettings,
-                name="run",
-                fields=("name", "device", "precision", "protocol"),
-                folded=("precision", "protocol"),
-            ),
+            key: SettingsForm(_MODELS[key], name=key, fields=(*shown, *folded), folded=folded)
+            for key, (shown, folded) in _FIELDS.items()
         }
+        self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=("precision",))
         titles = {"run": "Run"} | {key: RunSettings.model_fields[key].title or key for key in SECTIONS}
         look = theme.current()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
         row.setSpacing(look.m)
         for keys in (("lora", "monitor", "run"), ("adversary", "training")):
             column = QVBoxLayout()
@@ -91,21 +103,31 @@ class RecipeForms(QWidget):
                 column.addWidget(card)
             column.addStretch(1)
             row.addLayout(column, 1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(look.m)
+        outer.addWidget(self.protocol)
+        outer.addLayout(row, 1)
         for form in self.forms.values():
             form.changed.connect(self._on_changed)
+        self.protocol.chosen.connect(self._on_protocol)
         self.set_settings(self._settings)
 
     def set_settings(self, settings: RunSettings) -> None:
         """Show a recipe without reporting a change; a section that shows it already is left alone."""
         self._settings = settings
+        if settings.protocol != self.protocol.value():
+            self._overruled = {}
+            self.protocol.set_value(settings.protocol)
         for key in SECTIONS:
             section: BaseModel = getattr(settings, key)
             if self.forms[key].section() != section:
                 self.forms[key].set_section(section)
         shown = self.forms["run"].section()
-        own = ("name", "device", "precision", "protocol")
-        if shown is None or any(getattr(shown, field) != getattr(settings, field) for field in own):
-            self.forms["run"].set_section(settings)
+        if shown is None or any(getattr(shown, field) != getattr(settings, field) for field in _OWN):
+            # Only its own fields: the rest is checked where it is edited.
+            own = {field: getattr(settings, field) for field in _OWN}
+            self.forms["run"].set_section(RunSettings().model_copy(update=own))
         self._grey_out()
 
     def settings(self) -> RunSettings | None:
@@ -114,8 +136,8 @@ class RecipeForms(QWidget):
         run = self.forms["run"].section()
         if run is None or any(section is None for section in sections.values()):
             return None
-        own = {field: getattr(run, field) for field in ("name", "device", "precision", "protocol")}
-        return self._settings.model_copy(update=own | sections)
+        own = {field: getattr(run, field) for field in _OWN}
+        return self._settings.model_copy(update=own | sections | {"protocol": self.protocol.value()})
 
     def problems(self) -> tuple[str, ...]:
         """Sentences of what is wrong, in the order of the page."""
@@ -132,11 +154,39 @@ class RecipeForms(QWidget):
             self._settings = settings
         self.changed.emit(settings)
 
+    def _on_protocol(self, protocol: str) -> None:
+        """Set what the protocol fixes; going back to sound brings back what it had overruled."""
+        if protocol == "released":
+            fixed = RunSettings().under("released")
+            for key, fields in FIXED.items():
+                form = self.forms[key]
+                self._overruled[key] = {field: form.editor(field).value() for field in fields}
+                form.set_values({field: getattr(getattr(fixed, key), field) for field in fields})
+        else:
+            for key, values in self._overruled.items():
+                self.forms[key].set_values(values)
+            self._overruled = {}
+        self._on_changed()
+
     def _grey_out(self) -> None:
-        """Disable what has no effect, and say why."""
-        form = self.forms["adversary"]
-        adversary = bool(form.editor("inner_steps").value())
+        """Disable what has no effect or leaves no choice, and say why."""
+        adversary, training = self.forms["adversary"], self.forms["training"]
+        attacked = bool(adversary.editor("inner_steps").value())
         for field in _NEEDS_ADVERSARY:
-            form.rows[field].set_enabled(adversary, _NO_ADVERSARY if field == "kind" else "")
-        if adversary and form.editor("kind").value() == "universal":
-            form.rows["random_start"].set_enabled(False, "Not used by the universal perturbation.")
+            adversary.rows[field].set_enabled(attacked, _NO_ADVERSARY if field == "kind" else "")
+        if attacked and adversary.editor("kind").value() == "universal":
+            adversary.rows["random_start"].set_enabled(False, "Not used by the universal perturbation.")
+        waits = bool(training.editor("patience").value())
+        training.rows["keep_best"].set_enabled(not waits, "With patience the best adapter is kept anyway.")
+        training.rows["compare_plain"].set_enabled(
+            attacked, "Without an adversary this run is CLIP-LoRA itself."
+        )
+        released = self.protocol.value() == "released"
+        for note, reasons in ((_FIXED, FIXED), (_UNUSED, UNUSED)):
+            for key, fields in reasons.items():
+                for field, why in fields.items():
+                    row = self.forms[key].rows[field]
+                    if released:
+                        row.set_enabled(False, note, why)
+                    elif key != "adversary":
+                        row.set_enabled(True)

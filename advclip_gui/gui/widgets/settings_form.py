@@ -16,7 +16,7 @@ from advclip_gui.gui.widgets.fold import Fold
 from advclip_gui.gui.widgets.problem_text import field_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 LABEL_WIDTH = 128
 """Shared by all forms, so that the fields of cards below each other stand in one line."""
@@ -66,12 +66,15 @@ class FieldRow:
         set_property(marked, "invalid", bool(sentence))
         self.editor.setAccessibleDescription(sentence or self.help_text)
 
-    def set_enabled(self, enabled: bool, why: str = "") -> None:
-        """Grey the row out, saying why in its note."""
+    def set_enabled(self, enabled: bool, why: str = "", tip: str = "") -> None:
+        """Grey the row out, saying why in its note, and at length in its tooltip."""
         self.label.setEnabled(enabled)
         self.editor.setEnabled(enabled)
         if not self.problem:
             self.note.setText(self.help_text if enabled or not why else why)
+        shown = self.help_text if enabled or not (tip or why) else tip or why
+        for part in (self.label, self.editor):
+            part.setToolTip(shown)
 
 
 class SettingsForm(QWidget):
@@ -148,8 +151,21 @@ class SettingsForm(QWidget):
         self._base = {field: getattr(section, field) for field in self._model.model_fields}
         self._loading = True
         try:
+            for field in self._lengths & self._rows.keys():
+                self._length(field).set_norm(self._base.get("norm", "Linf"))
             for field, row in self._rows.items():
                 row.editor.set_value(self._base[field])
+        finally:
+            self._loading = False
+        self._show(self._validate()[1])
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Show other values of some fields, right or wrong as the rest may be, without reporting it."""
+        self._loading = True
+        try:
+            for field, value in values.items():
+                self._rows[field].editor.set_value(value)
+            self._follow_norm()
         finally:
             self._loading = False
         self._show(self._validate()[1])
@@ -183,11 +199,31 @@ class SettingsForm(QWidget):
         try:
             return self._model.model_validate(values), {}
         except ValidationError as error:
-            return None, field_problems(self._model, error, self._lengths)
+            counted = frozenset(
+                field
+                for field in self._lengths
+                if field not in self._rows or self._length(field).norm == "Linf"
+            )
+            return None, field_problems(self._model, error, counted)
+
+    def _length(self, field: str) -> EpsilonField:
+        editor = self._rows[field].editor
+        assert isinstance(editor, EpsilonField)
+        return editor
+
+    def _follow_norm(self) -> None:
+        """Count the lengths as the norm that is chosen asks for."""
+        if "norm" in self._rows:
+            norm = self._rows["norm"].editor.value()
+            for field in self._lengths & self._rows.keys():
+                self._length(field).change_norm("L2" if norm == "L2" else "Linf")
 
     def _on_edited(self) -> None:
         if self._loading:
             return
+        self._loading = True
+        self._follow_norm()
+        self._loading = False
         section, problems = self._validate()
         self._show(problems)
         self.changed.emit(section)
