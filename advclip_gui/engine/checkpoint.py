@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.files import atomic_file
@@ -17,7 +15,30 @@ from advclip_gui.engine.files import atomic_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
 _FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class BestAdapter:
+    """The adapter of the best evaluation so far.
+
+    Attributes:
+        step: updates it has seen.
+        accuracy: its robust accuracy on the validation images, in [0, 1].
+        since: evaluations since, none of them better.
+        evaluations: how many there were.
+        seen: updates at the last of them.
+        adapter: LoRA matrices under their saved names.
+    """
+
+    step: int
+    accuracy: float
+    since: int
+    evaluations: int
+    seen: int
+    adapter: dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +50,11 @@ class TrainingState:
     Attributes:
         step: updates done.
         adapter: LoRA matrices under their saved names.
-        optimizer: AdamW's tensors by "parameter index.name".
+        optimizer: AdamW's tensors by "parameter index.name", and its counters.
         universal: the shared perturbation (1, 3, S, S).
         settings: the run's settings as TOML; resuming under other ones is refused.
+        best: the best adapter so far and when it was found, where the run selects one.
+        ended: whether training ended here, early or not.
     """
 
     step: int
@@ -39,25 +62,8 @@ class TrainingState:
     optimizer: dict[str, Tensor]
     universal: Tensor
     settings: str
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's state as flat CPU tensors."""
-    flat = {}
-    for index, values in optimizer.state_dict()["state"].items():
-        for name, value in values.items():
-            flat[f"{index}.{name}"] = torch.as_tensor(value).detach().cpu().clone()
-    return flat
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """Put the state of `optimizer_tensors` back into a fresh optimiser over the same parameters."""
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in flat.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({**whole, "state": state})
+    best: BestAdapter | None = None
+    ended: bool = False
 
 
 def save_state(path: Path, state: TrainingState) -> None:
@@ -65,7 +71,15 @@ def save_state(path: Path, state: TrainingState) -> None:
     tensors = {f"adapter/{key}": value for key, value in state.adapter.items()}
     tensors |= {f"optimizer/{key}": value.contiguous() for key, value in state.optimizer.items()}
     tensors["universal"] = state.universal.detach().cpu().contiguous()
-    meta = {"format": _FORMAT, "step": str(state.step), "settings": state.settings}
+    meta = {
+        "format": _FORMAT,
+        "step": str(state.step),
+        "settings": state.settings,
+        "ended": str(int(state.ended)),
+    }
+    if (best := state.best) is not None:
+        tensors |= {f"best/{key}": value for key, value in best.adapter.items()}
+        meta["best"] = json.dumps([best.step, best.accuracy, best.since, best.evaluations, best.seen])
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata=meta)
 
@@ -88,11 +102,18 @@ def load_state(path: Path) -> TrainingState:
             optimizer=_part(tensors, "optimizer/"),
             universal=tensors["universal"],
             settings=meta["settings"],
+            best=_best(meta["best"], _part(tensors, "best/")) if "best" in meta else None,
+            ended=meta.get("ended") == "1",
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint to resume from in {path.parent.parent}.") from error
-    except (OSError, SafetensorError, KeyError, ValueError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {error}.") from error
+
+
+def _best(written: str, adapter: dict[str, Tensor]) -> BestAdapter:
+    step, accuracy, since, evaluations, seen = json.loads(written)
+    return BestAdapter(int(step), float(accuracy), int(since), int(evaluations), int(seen), adapter)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -18,6 +18,10 @@ class Cancelled(Exception):  # noqa: N818 (an outcome, not an error)
     """The user asked for the call to end; nothing is wrong."""
 
 
+class Interrupted(Exception):  # noqa: N818 (an outcome, not an error)
+    """A step was left half-done so that a stop or a pause takes effect at once; it is done again."""
+
+
 def _ignore(event: Event) -> None:
     """Report to nobody."""
 
@@ -87,6 +91,14 @@ class Control:
         if self.cancelled:
             raise Cancelled
 
+    def interruptible(self) -> Control:
+        """A view for work that is thrown away and done again: `check` leaves it on stop and pause."""
+        return _Interruptible(self)
+
+    def holding(self) -> Control:
+        """A view for work that cannot be done again: `check` waits in place while paused."""
+        return _Holding(self)
+
     def report(self, event: Event) -> None:
         """Hand an event to the watcher."""
         self._report(event)
@@ -105,3 +117,28 @@ class Control:
             if not self.paused or self.stop_requested:
                 return
             time.sleep(_PAUSE_POLL_S)
+
+
+class _View(Control):
+    """Reports to, and is cancelled with, the control it looks at."""
+
+    def __init__(self, seen: Control) -> None:
+        super().__init__(seen.report, parent=seen)
+        self._seen = seen
+
+
+class _Interruptible(_View):
+    def check(self) -> None:
+        super().check()
+        if self._seen.stop_requested or self._seen.paused:
+            raise Interrupted
+
+
+class _Holding(_View):
+    def check(self) -> None:
+        super().check()
+        while self._seen.paused and not self._seen.stop_requested:
+            time.sleep(_PAUSE_POLL_S)
+            super().check()
+        if self._seen.stop_requested:
+            raise Interrupted

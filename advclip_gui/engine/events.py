@@ -56,8 +56,8 @@ class StepDone(Event):
 
     Losses in nats; `delta_norm` is the mean norm of the perturbation in pixel units [0, 1], in the
     released protocol in normalised units; `inner_gain` is L(x + delta) - L(x) (NaN where no clean
-    loss is computed); `flipped_share` is the share of training samples whose prediction the adversary changed away
-    from the label.
+    loss is computed); `flipped_share` is the share of training samples whose prediction the
+    adversary changed away from the label.
     """
 
     step: int
@@ -93,6 +93,7 @@ class EvalDone(Event):
     clean_interval: tuple[float, float]
     robust_accuracy: float
     robust_interval: tuple[float, float]
+    norm: str = "Linf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from advclip_gui.engine.attacks.catalog import Norm
     from advclip_gui.engine.control import Control
 
 
@@ -41,12 +42,13 @@ def quick_accuracy(
     labels: NDArray[np.int64],
     *,
     epsilon: float,
+    norm: Norm = "Linf",
     steps: int,
     batch_size: int,
     seed: int,
     control: Control,
 ) -> QuickAccuracy:
-    """Count what is right on clean images, and what stays right under L-infinity PGD.
+    """Count what is right on clean images, and what stays right under PGD.
 
     One random start, step size 2.5 epsilon / steps. Clean-wrong images are not attacked, and an
     image no further once it is fooled. The global random streams are not touched.
@@ -56,6 +58,7 @@ def quick_accuracy(
         images: (N, H, W, 3).
         labels: (N,).
         epsilon: in pixel units.
+        norm: "Linf" or "L2".
         steps: of PGD.
         batch_size: images at a time.
         seed: of the random starts.
@@ -65,7 +68,7 @@ def quick_accuracy(
         SettingsError: epsilon or steps out of range.
         Cancelled: the control was cancelled.
     """
-    options = AttackOptions(eps=epsilon, steps=steps, early_stop=True)
+    options = AttackOptions(eps=epsilon, norm=norm, steps=steps, early_stop=True)
     device, n, clean_hits, robust_hits = device_of(classifier), len(images), 0, 0
     with attack_mode(classifier):
         for first in range(0, n, batch_size):

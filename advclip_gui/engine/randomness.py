@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Stream = Literal["batches", "augmentation", "adversary", "dropout"]
-_STREAMS: tuple[Stream, ...] = ("batches", "augmentation", "adversary", "dropout")
+Stream = Literal["batches", "augmentation", "adversary", "dropout", "image dropout", "attack dropout"]
+_STREAMS: tuple[Stream, ...] = get_args(Stream)
 _MULTIPLIER = 6_364_136_223_846_793_005
 _MASK = 2**63 - 1
 

@@ -111,6 +111,21 @@ class RunFolder:
         return self.path / "checkpoint" / "state.safetensors"
 
     @property
+    def plain_adapter_dir(self) -> Path:
+        """The CLIP-LoRA adapter trained for comparison, in peft's format."""
+        return self.path / "clip-lora"
+
+    @property
+    def plain_checkpoint_path(self) -> Path:
+        """The training state of the adapter trained for comparison."""
+        return self.path / "checkpoint" / "clip-lora.safetensors"
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether this is the folder of a run that was begun."""
+        return (self.path / "settings.toml").is_file()
+
+    @property
     def has_checkpoint(self) -> bool:
         """Whether the run can be resumed."""
         return self.checkpoint_path.is_file()

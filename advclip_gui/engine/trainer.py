@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import math
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from advclip_gui.engine import adapters
-from advclip_gui.engine.adversary import Adversary
 from advclip_gui.engine.augmentation import augment
-from advclip_gui.engine.checkpoint import TrainingState, optimizer_tensors, restore_optimizer
-from advclip_gui.engine.classifier import ClipClassifier, encode_tokens, to_pixels, tokenize
-from advclip_gui.engine.errors import CheckpointError, TrainingError
-from advclip_gui.engine.objective import divergence, update_terms
+from advclip_gui.engine.checkpoint import TrainingState
+from advclip_gui.engine.classifier import ClipClassifier, encode_tokens, tokenize
+from advclip_gui.engine.errors import CheckpointError, DeviceError, TrainingError
+from advclip_gui.engine.events import Log
+from advclip_gui.engine.guarded_optimizer import GradientNorms, GuardedAdamW
+from advclip_gui.engine.image_store import ImageStore
 from advclip_gui.engine.randomness import generator_at, seeded_globally
+from advclip_gui.engine.released import ReleasedProtocol
 from advclip_gui.engine.schedule import Batches, learning_rate
+from advclip_gui.engine.sound import SoundProtocol
+from advclip_gui.settings import RunSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
+    from advclip_gui.engine.adversary import Adversary, Perturbed
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.preparation import Prepared
-    from advclip_gui.settings import RunSettings
+    from advclip_gui.engine.released import ReleasedAdversary
 
 _MAX_NOT_FINITE = 5
+_ATTACK_SCALE_HALF = 2.0**10
+"""Keeps float16 gradients of the attack from vanishing; their direction does not change."""
 
 
 class LiveAdapter:
@@ -62,33 +70,86 @@ class LiveAdapter:
             yield classifier
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The images of one update.
+
+    Attributes:
+        step: 0-based.
+        pixels: augmented views, (N, 3, S, S) in [0, 1].
+        labels: (N,) int64.
+        parts: how the batch is divided to fit the device; the arithmetic stays the same.
+    """
+
+    step: int
+    pixels: Tensor
+    labels: Tensor
+    parts: tuple[slice, ...]
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.labels)
+
+
 class Trainer:
-    """The state of one run and its single step; `train` is the loop around it."""
+    """The state of one run and its single step; `train` is the loop around it.
+
+    Attributes:
+        step: updates done.
+        micro_batch: images computed at once, at most; halved by itself when memory runs out.
+    """
 
     def __init__(self, settings: RunSettings, prepared: Prepared) -> None:
-        """Place the adapter on the prepared backbone and make optimiser and adversary."""
+        """Place a fresh adapter on the prepared backbone and make optimiser and adversary."""
         self.settings = settings
         self.prepared = prepared
         self.backbone = prepared.backbone
         self.device = prepared.backbone.device
         self.step = 0
-        self.skipped = 0
-        model = self.backbone.model
+        model, training = self.backbone.model, settings.training
+        self._place_adapter()
         self.tokens = tokenize(self.backbone, prepared.class_names, settings.data.templates)
         with torch.no_grad():
-            features = encode_tokens(model, self.tokens, len(prepared.class_names))
+            features = self._encode_text()  # of zero-shot CLIP: B is still zero
         self.classifier = ClipClassifier(self.backbone, prepared.class_names, features)
-        adapters.adapt(self.backbone, adapters.placement(model, settings.lora), seed=settings.training.seed)
         self.text_adapted = adapters.adapts_text(model)
-        self.parameters = adapters.trainable_parameters(model)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.training.learning_rate, weight_decay=settings.training.weight_decay
+        self.matrices = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self.optimizer = GuardedAdamW(
+            self.matrices, training, self.device, scaled=settings.precision == "float16"
         )
-        self.adversary = Adversary(settings.adversary, self.backbone.image_size, self.device)
-        self.batches = Batches(len(prepared.train), settings.training.batch_size, settings.training.seed)
-        self.images = torch.from_numpy(prepared.train.images)
-        self.labels = torch.from_numpy(prepared.train.labels)
-        self._not_finite_in_a_row = 0
+        rules = ReleasedProtocol if settings.protocol == "released" else SoundProtocol
+        self.rules = rules(settings, self.backbone.image_size, self.device)
+        self.batches = Batches(
+            len(prepared.train), training.batch_size, training.seed, whole_epochs=self.rules.whole_epochs
+        )
+        self.micro_batch = math.ceil(self.batches.batch_size / training.accumulation)
+        self.images = ImageStore(prepared.train, self.device)
+
+    @property
+    def adversary(self) -> Adversary | ReleasedAdversary:
+        """The inner maximiser, with the perturbation that is carried over."""
+        return self.rules.adversary
+
+    @property
+    def skipped(self) -> int:
+        """Updates passed over because something was not finite; waits for the device."""
+        return int(self.optimizer.skipped)
+
+    @property
+    def attack_scale(self) -> float:
+        """Factor on the loss that is attacked; its gradient's direction is all that counts."""
+        return _ATTACK_SCALE_HALF if self.settings.precision == "float16" else 1.0
+
+    def _place_adapter(self) -> None:
+        settings, model = self.settings, self.backbone.model
+        if self.backbone.placement is None:
+            place = adapters.placement(model, settings.lora)
+            adapters.adapt(self.backbone, place, seed=settings.training.seed)
+        else:
+            adapters.reset(model, seed=settings.training.seed)
+
+    def _encode_text(self) -> Tensor:
+        return encode_tokens(self.backbone.model, self.tokens, len(self.prepared.class_names))
 
     @contextmanager
     def evaluation_mode(self) -> Iterator[ClipClassifier]:
@@ -96,129 +157,187 @@ class Trainer:
         with adapters.merged(self.backbone.model):
             if self.text_adapted:
                 with torch.no_grad():
-                    self.classifier.text_features.copy_(
-                        encode_tokens(self.backbone.model, self.tokens, len(self.prepared.class_names))
-                    )
+                    self.classifier.text_features.copy_(self._encode_text())
             yield self.classifier
+
+    @contextmanager
+    def training_mode(self) -> Iterator[None]:
+        """Within: dropout on, LoRA not merged, and no gradient for it."""
+        matrices = self.matrices.values()
+        self.backbone.model.train()
+        for matrix in matrices:
+            matrix.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.backbone.model.eval()
+            for matrix in matrices:
+                matrix.requires_grad_(True)
+
+    @contextmanager
+    def holding(self, adapter: Mapping[str, Tensor]) -> Iterator[None]:
+        """Within: another adapter in place of the current one, which is put back exactly."""
+        model = self.backbone.model
+        current = adapters.adapter_state(model)
+        adapters.load_adapter_state(model, adapter, source="memory")
+        try:
+            yield
+        finally:
+            adapters.load_adapter_state(model, current, source="memory")
 
     def autocast(self) -> torch.autocast:
         """Lower precision where the user chose it; losses stay float32."""
-        wanted = self.settings.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=wanted)
+        precision = self.settings.precision
+        dtype = torch.float16 if precision == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "float32")
+
+    def dropout_rows(self, count: int, part: slice, *, views: int) -> AbstractContextManager[None]:
+        """Within: the dropout of a part of the batch is its share of the whole batch's dropout.
+
+        Args:
+            count: images in the whole batch.
+            part: which of them are computed.
+            views: how often each of them stands in one forward pass, one view after another.
+        """
+        if part.stop - part.start == count:
+            return nullcontext()
+        rows = torch.arange(part.start, part.stop)
+        chosen = torch.cat([rows + view * count for view in range(views)])
+        return adapters.dropout_rows(self.backbone.model, count * views, chosen.to(self.device))
 
     def advance(self, control: Control, *, diagnose: bool) -> dict[str, Tensor]:
         """Do one update and return its detached scalars, without waiting for the device.
 
+        Where the device's memory does not hold the batch, it is computed in parts from then on.
+
         Raises:
-            Cancelled: within one inner step; the adapter is then as before the step.
+            Cancelled: within one inner step; nothing is then changed.
+            Interrupted: likewise, where `control` is an interruptible view.
+            DeviceError: not even a single image fits.
             TrainingError: too many non-finite losses in a row.
         """
-        training, position = self.settings.training, self.step
-        chosen = self.batches.at(position)
-        labels = self.labels[chosen].to(self.device)
-        clean = augment(
-            self._pixels(chosen), training.augmentation, generator_at(training.seed, "augmentation", position)
+        while True:
+            try:
+                return self._advance(control, diagnose=diagnose)
+            except torch.OutOfMemoryError:
+                self.optimizer.clear()
+            # Not above: there the traceback still holds the step's tensors.
+            self._halve(control)
+
+    def _halve(self, control: Control) -> None:
+        if self.micro_batch == 1:
+            raise DeviceError(
+                "The device ran out of memory with a single image at a time.",
+                "Take a smaller backbone, adapt one tower only, or use fewer classes or prompt templates.",
+            )
+        self.micro_batch = math.ceil(self.micro_batch / 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        control.report(
+            Log(
+                message=f"The device ran out of memory: from here on {self.micro_batch} images of a batch "
+                "are computed at once and their gradients added up. The result stays the same.",
+                level="warning",
+            )
         )
-        adversarial = clean
-        scalars: dict[str, Tensor] = {}
-        if self.adversary.active:
-            with self.evaluation_mode() as classifier, self.autocast():
-                adversarial = self.adversary.perturb(
-                    clean,
-                    self._inner_loss(classifier, clean, labels),
-                    generator_at(training.seed, "adversary", position),
-                    control,
-                )
-                if diagnose:
-                    scalars |= _diagnose(classifier, clean, adversarial, labels)
-        elif diagnose:
-            with self.evaluation_mode() as classifier, torch.no_grad():
-                scalars["clean"] = F.cross_entropy(classifier(clean), labels)
-        return scalars | self._update(clean, adversarial, labels)
 
-    def _pixels(self, chosen: Tensor) -> Tensor:
-        return to_pixels(self.images[chosen].numpy(), self.device)
+    def _batch(self) -> Batch:
+        training, step = self.settings.training, self.step
+        chosen = self.batches.at(step)
+        pixels = augment(
+            self.images.pixels(chosen),
+            training.augmentation,
+            generator_at(training.seed, "augmentation", step),
+        )
+        starts = range(0, len(chosen), self.micro_batch)
+        parts = tuple(slice(start, min(start + self.micro_batch, len(chosen))) for start in starts)
+        return Batch(step, pixels, self.images.labels(chosen), parts)
 
-    def _inner_loss(
-        self, classifier: ClipClassifier, clean: Tensor, labels: Tensor
-    ) -> Callable[[Tensor], Tensor]:
-        """What the adversary maximises: cross-entropy, or the KL term where TRADES is on."""
-        if self.settings.training.trades_beta == 0:
-            return lambda pixels: F.cross_entropy(classifier(pixels), labels)
-        with torch.no_grad():
-            reference = classifier(clean)
-        return lambda pixels: divergence(classifier(pixels), reference)
+    def _advance(self, control: Control, *, diagnose: bool) -> dict[str, Tensor]:
+        training = self.settings.training
+        batch = self._batch()
+        text = self._update_text() if self.rules.text_before_attack else None
+        found = self.rules.perturb(self, batch, None if text is None else text.detach(), control)
+        scalars = self.rules.diagnose(self, batch, found) if diagnose else {}
+        loss = self._backward(batch, found, self._update_text() if text is None else text, control)
+        norms = self.optimizer.step(loss, learning_rate(training, self.step, self.settings.total_steps))
+        self.optimizer.clear()
+        self.rules.commit(found)
+        self.step += 1
+        if diagnose or self.device.type == "cpu":
+            self._give_up_on_nonsense()
+        return scalars | {"loss": loss} | _scalars(norms)
 
-    def _update(self, clean: Tensor, adversarial: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """One AdamW step in training mode (LoRA dropout on)."""
-        training, model = self.settings.training, self.backbone.model
-        rate = learning_rate(training, self.step, self.settings.total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def _update_text(self) -> Tensor:
+        """Text features of the update, with a graph and dropout where the text tower is adapted."""
+        if not self.text_adapted:
+            return self.classifier.text_features
+        model = self.backbone.model
         model.train()
         try:
-            with seeded_globally(training.seed, "dropout", self.step, self.device), self.autocast():
-                text = self.classifier.text_features
-                if self.text_adapted:
-                    text = encode_tokens(model, self.tokens, len(self.prepared.class_names))
-                terms = update_terms(self.classifier, text, clean, adversarial, labels, training)
-            self.optimizer.zero_grad(set_to_none=True)
-            terms.loss.backward()  # type: ignore[no-untyped-call]
+            with seeded_globally(self.settings.training.seed, "dropout", self.step, self.device):
+                with self.autocast():
+                    return self._encode_text()
         finally:
             model.eval()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if bool(torch.isfinite(terms.loss.detach()) & torch.isfinite(norm)):
-            self.optimizer.step()
-            self._not_finite_in_a_row = 0
-        else:
-            self.skipped += 1
-            self._not_finite_in_a_row += 1
-            if self._not_finite_in_a_row >= _MAX_NOT_FINITE:
-                raise TrainingError(
-                    f"The loss was not a number {_MAX_NOT_FINITE} times in a row at step {self.step + 1}; "
-                    "the adapter is kept as it was before.",
-                    "Lower the learning rate, or use float32.",
-                )
-        self.step += 1
-        return {
-            "update_adversarial": terms.adversarial,
-            "update_clean": terms.clean,
-            "gradient": norm.detach(),
-        }
+
+    def _backward(self, batch: Batch, found: Perturbed, text: Tensor, control: Control) -> Tensor:
+        """Leave the gradients of ``scale * loss`` in the LoRA matrices; return the batch's mean loss."""
+        model, total = self.backbone.model, torch.zeros((), device=self.device)
+        # Parts meet in the text features: their gradient is gathered there and sent down once.
+        gathered = text.detach().requires_grad_(self.text_adapted)
+        model.train()
+        try:
+            for part in batch.parts:
+                control.check()
+                with (
+                    self.dropout_rows(len(batch), part, views=self.rules.views),
+                    seeded_globally(self.settings.training.seed, "image dropout", batch.step, self.device),
+                    self.autocast(),
+                ):
+                    loss = self.rules.loss(self.classifier, gathered, batch, found, part)
+                loss = loss * ((part.stop - part.start) / len(batch))
+                (loss * self.optimizer.scale).backward()
+                total = total + loss.detach()
+            if self.text_adapted:
+                text.backward(gathered.grad)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self.optimizer.clear()
+            raise
+        finally:
+            model.eval()
+        return total
+
+    def _give_up_on_nonsense(self) -> None:
+        if int(self.optimizer.worst_row) >= _MAX_NOT_FINITE:
+            raise TrainingError(
+                f"The loss was not a number {_MAX_NOT_FINITE} times in a row up to step {self.step}; "
+                "the adapter is kept as it was before.",
+                "Lower the learning rate, or use float32.",
+            )
 
     def state(self) -> TrainingState:
         """Everything that resuming needs."""
         return TrainingState(
             step=self.step,
             adapter=adapters.adapter_state(self.backbone.model),
-            optimizer=optimizer_tensors(self.optimizer),
+            optimizer=self.optimizer.tensors(),
             universal=self.adversary.universal,
             settings=self.settings.to_toml(),
         )
 
     def restore(self, state: TrainingState, source: str) -> None:
         """Take up a saved state. Raises `CheckpointError` where it does not fit."""
-        if state.settings != self.settings.to_toml():
+        if RunSettings.from_toml(state.settings) != self.settings:
             raise CheckpointError(
                 f"The checkpoint in {source} was made with other settings.",
                 "Resume with the run's own settings.",
             )
         adapters.load_adapter_state(self.backbone.model, state.adapter, source=source)
-        restore_optimizer(self.optimizer, state.optimizer)
+        self.optimizer.restore(state.optimizer)
         self.adversary.universal = state.universal.to(self.device)
         self.step = state.step
 
 
-@torch.no_grad()
-def _diagnose(
-    classifier: ClipClassifier, clean: Tensor, adversarial: Tensor, labels: Tensor
-) -> dict[str, Tensor]:
-    """Losses before and after the inner maximisation, |delta| and the share of flipped samples."""
-    before, after = classifier(torch.cat([clean, adversarial])).split(len(labels))
-    flipped = (before.argmax(-1) == labels) & (after.argmax(-1) != labels)
-    return {
-        "clean": F.cross_entropy(before, labels),
-        "adversarial": F.cross_entropy(after, labels),
-        "delta": (adversarial - clean).abs().flatten(1).amax(1).mean(),
-        "flipped": flipped.float().mean(),
-    }
+def _scalars(norms: GradientNorms) -> dict[str, Tensor]:
+    return {"gradient": norms.total, "gradient_a": norms.a, "gradient_b": norms.b}

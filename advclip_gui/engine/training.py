@@ -1,43 +1,29 @@
-"""Train AdvCLIP-LoRA in the sound protocol: min over LoRA, max over the perturbation."""
+"""Train AdvCLIP-LoRA: min over LoRA, max over the perturbation; one call is one run."""
 
 from __future__ import annotations
 
-import math
-import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from advclip_gui.engine import adapters
-from advclip_gui.engine.backbones import file_sha256
-from advclip_gui.engine.checkpoint import load_state, save_state
-from advclip_gui.engine.control import Cancelled, Control
-from advclip_gui.engine.datasets.sampling import split_digest, split_from_json, split_to_json
+from advclip_gui.engine.checkpoint import load_state
+from advclip_gui.engine.control import Cancelled, Control, Interrupted
+from advclip_gui.engine.datasets.sampling import split_from_json, split_to_json
 from advclip_gui.engine.devices import choose_device, describe_device, keep_freed_memory
-from advclip_gui.engine.errors import DeviceError, TrainingError, UserError
-from advclip_gui.engine.evaluation import evaluate
-from advclip_gui.engine.events import CheckpointSaved, EvalDone, Event, Log, StepDone, TrainingStarted
-from advclip_gui.engine.preparation import ImageSet, load_set, prepare
-from advclip_gui.engine.quick_accuracy import quick_accuracy
+from advclip_gui.engine.errors import CheckpointError, DataError, DeviceError, UserError
+from advclip_gui.engine.events import EvalDone, TrainingStarted
+from advclip_gui.engine.final_figures import final_figures
+from advclip_gui.engine.loop import Loop
+from advclip_gui.engine.preparation import Prepared, prepare
 from advclip_gui.engine.runs import RunFolder
-from advclip_gui.engine.schedule import learning_rate
 from advclip_gui.engine.trainer import LiveAdapter, Trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor
-
-    from advclip_gui.engine.classifier import ClipClassifier
     from advclip_gui.settings import RunSettings
-
-_REPORT_EVERY = 5
-"""Steps between two reports; diagnostics and the read-back of losses happen only then."""
-_EVAL_BATCH = 128
-_RATE_WINDOW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +34,7 @@ class RunResult:
         run_dir: the run's folder, with the adapter in ``adapter/``.
         state: "finished" or "stopped" (the user's wish; what was learnt is kept).
         steps: updates done.
-        result: what ``result.json`` holds: final figures of zero-shot and adapter.
+        result: what ``result.json`` holds: final figures of every model of the run.
     """
 
     run_dir: Path
@@ -73,8 +59,10 @@ def train(
     Args:
         settings: of the run; with `resume` they must be those the run was started with.
         control: cancel, stop (keeps what is learnt), pause, events, and probes between two steps.
+            Each is answered within one inner step.
         run_dir: a folder of the run's own.
-        resume: go on from the checkpoint in `run_dir`.
+        resume: go on from the checkpoint in `run_dir`; a run that was cut off before its first one
+            begins again, on the same images.
         on_live: is lent the live adapter before the first step, and None when it is gone.
 
     Raises:
@@ -82,6 +70,8 @@ def train(
         Cancelled: the run is marked cancelled, its checkpoint stays.
     """
     folder = RunFolder(run_dir)
+    if resume and not folder.has_checkpoint and not folder.has_settings:
+        raise CheckpointError(f"There is no checkpoint to resume from in {run_dir}.")
     try:
         folder.set_state("running")
         return _train(settings, control, folder, resume, on_live or (lambda live: None))
@@ -89,10 +79,8 @@ def train(
         folder.set_state("cancelled")
         raise
     except torch.OutOfMemoryError as error:
-        half = max(1, settings.training.batch_size // 2)
         failure = DeviceError(
-            "The device ran out of memory.",
-            f"Lower the batch size from {settings.training.batch_size} to {half}, or take another backbone.",
+            "The device ran out of memory.", "Take a smaller backbone, or close what else uses the device."
         )
         folder.set_state("failed", str(failure))
         raise failure from error
@@ -113,11 +101,16 @@ def _train(
 ) -> RunResult:
     keep_freed_memory()
     device = choose_device(settings.device)
-    saved = load_state(folder.checkpoint_path) if resume else None
+    saved = load_state(folder.checkpoint_path) if resume and folder.has_checkpoint else None
     recorded = folder.split() if resume else None
     prepared = prepare(
         settings, device=device, control=control, split=split_from_json(recorded) if recorded else None
     )
+    if settings.selects and prepared.monitor_split != "val":
+        raise DataError(
+            "There are no validation images to choose the best adapter by.",
+            "Raise the validation shots, or switch 'keep best' and 'patience' off.",
+        )
     trainer = Trainer(settings, prepared)
     if saved is None:
         split = split_to_json(prepared.split, prepared.scan.root, control=control)
@@ -126,214 +119,92 @@ def _train(
             device=describe_device(device),
             split={**split, "class_names": list(prepared.class_names)},
         )
-    else:
-        folder.keep_metrics_until(saved.step)
-    loop = _Loop(trainer, control, folder)
-    # B is zero, so the untrained adapter is zero-shot CLIP.
-    zero_shot = loop.monitor("zero-shot")
+    if saved is None or not saved.ended:
+        folder.keep_metrics_until(0 if saved is None else saved.step)
+    main = Loop(trainer, control, folder)
+    evaluations = _zero_shot(main, control)
     if saved is not None:
-        trainer.restore(saved, str(folder.path))
+        main.restore(saved)
     control.report(
         TrainingStarted(
             run_dir=str(folder.path),
             total_steps=settings.total_steps,
             first_step=trainer.step,
-            trainable_parameters=sum(p.numel() for p in trainer.parameters),
+            trainable_parameters=sum(matrix.numel() for matrix in trainer.matrices.values()),
             device=describe_device(device),
             protocol=settings.protocol,
             class_names=prepared.class_names,
             epsilon=settings.monitor.epsilon,
+            norm=settings.monitor.norm,
         )
     )
     on_live(LiveAdapter(trainer))
     try:
-        stopped = loop.run(zero_shot)
-        result = loop.final_result(stopped)
-    except Cancelled:
-        loop.save()
-        raise
-    except TrainingError:
-        loop.save()
-        raise
+        stopped = main.run()
     finally:
         on_live(None)
+    plain = None if stopped else _compare(main, prepared, control, folder)
+    result = _result(main, plain, stopped, evaluations)
+    if not stopped:
+        result |= final_figures(main, plain, control)
     folder.write_result(result)
     state = "stopped" if stopped else "finished"
     folder.set_state("stopped" if stopped else "finished")
     return RunResult(folder.path, state, trainer.step, result)
 
 
-class _Loop:
-    """Steps, reports, evaluations and checkpoints of one run."""
-
-    def __init__(self, trainer: Trainer, control: Control, folder: RunFolder) -> None:
-        self.trainer = trainer
-        self.control = control
-        self.folder = folder
-        self.settings = trainer.settings
-        self.last_monitor: dict[str, EvalDone] = {}
-        self._zero_shot_final: dict[str, Any] | None = None
-
-    def emit(self, event: Event) -> None:
-        """Write an event to the run folder and report it."""
-        self.folder.append(event)
-        self.control.report(event)
-
-    def run(self, zero_shot: EvalDone) -> bool:
-        """Train to the end or to the user's stop; return whether it was stopped."""
-        trainer, monitor, total = self.trainer, self.settings.monitor, self.settings.total_steps
-        if trainer.step == 0:
-            self.last_monitor["adapter"] = zero_shot
-        times: list[float] = []
-        while trainer.step < total:
-            self.control.between_steps()
-            if self.control.stop_requested:
-                break
-            began = time.perf_counter()
-            diagnose = (trainer.step + 1) % _REPORT_EVERY == 0 or trainer.step in {0, total - 1}
-            scalars = trainer.advance(self.control, diagnose=diagnose)
-            times = [*times[1 - _RATE_WINDOW :], time.perf_counter() - began]
-            if diagnose:
-                self._report(scalars, sum(times) / len(times))
-            if trainer.step % monitor.every == 0 or trainer.step == total:
-                self.monitor("adapter")
-            if trainer.step % monitor.checkpoint_every == 0 and trainer.step < total:
-                self.save()
-        stopped = trainer.step < total
-        last = self.last_monitor.get("adapter")  # none yet in a resumed run
-        if stopped and (last is None or last.step != trainer.step):
-            self.monitor("adapter")
-        self.save()
-        return stopped
-
-    def _report(self, scalars: dict[str, Tensor], seconds: float) -> None:
-        values = {key: float(value) for key, value in scalars.items()}
-        trainer, total = self.trainer, self.settings.total_steps
-        clean, adversarial = values.get("clean", math.nan), values.get("adversarial", math.nan)
-        self.emit(
-            StepDone(
-                step=trainer.step,
-                total_steps=total,
-                adversarial_loss=adversarial,
-                clean_loss=clean,
-                inner_gain=adversarial - clean,
-                delta_norm=values.get("delta", 0.0),
-                gradient_norm=values["gradient"],
-                learning_rate=learning_rate(self.settings.training, trainer.step - 1, total),
-                flipped_share=values.get("flipped", 0.0),
-                steps_per_second=1 / seconds,
-                seconds_left=seconds * (total - trainer.step),
-            )
-        )
-        if trainer.skipped:
-            message = f"Skipped because the loss was not finite, so far: {trainer.skipped}."
-            self.control.report(Log(message=message, level="warning"))
-
-    def monitor(self, model: str) -> EvalDone:
-        """Evaluate clean and robust accuracy on the monitor images and record them."""
-        settings, prepared = self.settings, self.trainer.prepared
-        with self.trainer.evaluation_mode() as classifier:
-            accuracy = quick_accuracy(
-                classifier,
-                prepared.monitor.images,
-                prepared.monitor.labels,
-                epsilon=settings.monitor.epsilon,
-                steps=settings.monitor.attack_steps,
-                batch_size=_EVAL_BATCH,
-                seed=settings.training.seed,
-                control=self.control,
-            )
-        event = EvalDone(
-            step=self.trainer.step,
-            model=model,
-            n=accuracy.n,
-            epsilon=settings.monitor.epsilon,
-            attack=f"PGD-{settings.monitor.attack_steps}",
-            split=prepared.monitor_split,
-            clean_accuracy=accuracy.clean_accuracy,
-            clean_interval=accuracy.clean_interval,
-            robust_accuracy=accuracy.robust_accuracy,
-            robust_interval=accuracy.robust_interval,
-        )
-        self.last_monitor[model] = event
-        already = any(r.get("model") == model and r.get("step") == event.step for r in self.folder.metrics())
-        if already:
-            self.control.report(event)
-        else:
-            self.emit(event)
-        return event
-
-    def save(self) -> None:
-        """Write checkpoint and adapter; a full disk costs the checkpoint, never the run."""
-        trainer = self.trainer
-        save_state(self.folder.checkpoint_path, trainer.state())
-        adapters.save_adapter(trainer.backbone, self.folder.adapter_dir)
-        self.control.report(CheckpointSaved(step=trainer.step, path=str(self.folder.checkpoint_path)))
-
-    def final_result(self, stopped: bool) -> dict[str, Any]:
-        """Final figures on test images (left out after a stop: the user is waiting)."""
-        settings, trainer = self.settings, self.trainer
-        result: dict[str, Any] = {
-            "state": "stopped" if stopped else "finished",
-            "method": settings.method,
-            "protocol": settings.protocol,
-            "steps": trainer.step,
-            "skipped_steps": trainer.skipped,
-            "trainable_parameters": sum(p.numel() for p in trainer.parameters),
-            "backbone_sha256": trainer.backbone.sha256,
-            "class_names": list(trainer.prepared.class_names),
-            "monitor": {model: asdict(event) for model, event in self.last_monitor.items()},
-        }
-        test = trainer.prepared.split.test[: settings.monitor.final_images]
-        if stopped or not test:
-            return result
-        images = load_set(trainer.prepared.scan.root, test, trainer.backbone, self.control)
-        with self.trainer.evaluation_mode() as classifier:
-            result["adapter"] = self._final(classifier, images, settings.method)
-        with self._without_adapter() as classifier:
-            result["zero_shot"] = self._final(classifier, images, "zero-shot")
-        return result
-
-    @contextmanager
-    def _without_adapter(self) -> Iterator[ClipClassifier]:
-        """Within: zero-shot CLIP, the adapter's B set to zero; it is put back exactly."""
-        learnt = adapters.adapter_state(self.trainer.backbone.model)
-        zero = {key: value if "lora_A" in key else torch.zeros_like(value) for key, value in learnt.items()}
-        adapters.load_adapter_state(self.trainer.backbone.model, zero, source="memory")
+def _zero_shot(main: Loop, control: Control) -> dict[str, EvalDone]:
+    """Evaluate before the first step: B is zero, so the untrained adapter is zero-shot CLIP."""
+    while not control.stop_requested:
         try:
-            with self.trainer.evaluation_mode() as classifier:
-                yield classifier
-        finally:
-            adapters.load_adapter_state(self.trainer.backbone.model, learnt, source="memory")
+            event = main.evaluate("zero-shot")
+        except Interrupted:
+            control.between_steps()
+            continue
+        main.last = None
+        return {"zero-shot": event}
+    return {}
 
-    def _final(self, classifier: ClipClassifier, images: ImageSet, model_name: str) -> dict[str, Any]:
-        settings = self.settings
-        evaluation = evaluate(
-            classifier,
-            images.images,
-            images.labels,
-            epsilons=[settings.monitor.epsilon],
-            attack="quick",
-            steps=settings.monitor.attack_steps,
-            seed=settings.training.seed,
-            control=self.control,
-            model_name=model_name,
-            provenance={
-                "protocol": settings.protocol,
-                "backbone": self.trainer.backbone.title,
-                "backbone_sha256": self.trainer.backbone.sha256,
-                "adapter_sha256": file_sha256(self.folder.adapter_dir / adapters.WEIGHTS_FILE, self.control),
-                "split_digest": split_digest(self.trainer.prepared.split),
-                "prompts": list(settings.data.templates),
-            },
-        )
-        first = evaluation.epsilons[0]
-        return {
-            "n": evaluation.n,
-            "epsilon": first.epsilon,
-            "clean_accuracy": evaluation.clean_accuracy,
-            "clean_interval": list(evaluation.clean_interval),
-            "robust_accuracy": first.robust_accuracy,
-            "robust_interval": list(first.interval),
-            "evaluation": evaluation.to_json(),
+
+def _compare(main: Loop, prepared: Prepared, control: Control, folder: RunFolder) -> Loop | None:
+    """Train CLIP-LoRA on the same backbone, images and seeds, where that is wanted."""
+    settings = main.settings
+    if not settings.training.compare_plain or not settings.adversary.inner_steps:
+        return None
+    plain_settings = settings.model_copy(
+        update={
+            "adversary": settings.adversary.model_copy(update={"inner_steps": 0}),
+            "training": settings.training.model_copy(update={"clean_share": 0.0, "trades_beta": 0.0}),
         }
+    )
+    with main.trainer.holding(main.kept_adapter()):
+        plain = Loop(Trainer(plain_settings, prepared), control, folder, "clip-lora")
+        plain.restore_if_saved()
+        stopped = plain.run()
+    return None if stopped else plain
+
+
+def _result(
+    main: Loop, plain: Loop | None, stopped: bool, evaluations: dict[str, EvalDone]
+) -> dict[str, Any]:
+    """What a run's end is, but for the final figures."""
+    settings, trainer = main.settings, main.trainer
+    for loop in (main, *([plain] if plain else [])):
+        if loop.last is not None:
+            evaluations[loop.role] = loop.last
+    return {
+        "state": "stopped" if stopped else "finished",
+        "method": settings.method,
+        "protocol": settings.protocol,
+        "norm": settings.monitor.norm,
+        "steps": trainer.step,
+        "stopped_early": main.ended and trainer.step < settings.total_steps,
+        "kept_step": main.kept_step,
+        "evaluations": 0 if main.best is None else main.best.evaluations,
+        "skipped_steps": trainer.skipped,
+        "micro_batch": trainer.micro_batch,
+        "trainable_parameters": sum(matrix.numel() for matrix in trainer.matrices.values()),
+        "backbone_sha256": trainer.backbone.sha256,
+        "class_names": list(trainer.prepared.class_names),
+        "monitor": {model: asdict(event) for model, event in evaluations.items()},
+    }

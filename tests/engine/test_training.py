@@ -11,14 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from advclip_gui.engine import adapters, trainer, training
-from advclip_gui.engine.adversary import Adversary
+from advclip_gui.engine import adapters, training
+from advclip_gui.engine.adversary import Adversary, Perturbed
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.errors import CheckpointError, DeviceError, StorageError, TrainingError
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, StepDone, TrainingStarted
-from advclip_gui.engine.objective import divergence, update_terms
+from advclip_gui.engine.objective import Objective, divergence
 from advclip_gui.engine.probe import ProbeRequest, probe
 from advclip_gui.engine.runs import RunFolder, list_runs
+from advclip_gui.engine.sound import SoundProtocol
 from advclip_gui.engine.training import train
 from advclip_gui.settings import AdversarySettings, TrainingSettings
 
@@ -107,7 +108,7 @@ def test_probes_in_between_change_nothing(reference, small_run, tmp_path, photo)
                 flips.append(probe(classifier, photo, ProbeRequest(steps=2), label=0, control=Control()))
 
     train(small_run, control=Control(serve=serve), run_dir=tmp_path / "probed", on_live=lent.append)
-    assert len(flips) == 6
+    assert len(flips) == 7  # before each step, and before the last evaluation
     assert lent[-1] is None
     assert adapter_bytes(tmp_path / "probed") == adapter_bytes(reference)
     # The probe sees the adapter change.
@@ -156,11 +157,11 @@ def test_cancel_is_noticed_within_an_inner_step_and_can_be_resumed(small_run, tm
     perturb = Adversary.perturb
     calls: list[None] = []
 
-    def cancelling(self, pixels, loss, generator, given) -> torch.Tensor:
+    def cancelling(self, *given, **options) -> Perturbed:
         if len(calls) == 4:
             control.cancel()
         calls.append(None)
-        return perturb(self, pixels, loss, generator, given)
+        return perturb(self, *given, **options)
 
     monkeypatch.setattr(Adversary, "perturb", cancelling)
     with pytest.raises(Cancelled):
@@ -233,23 +234,22 @@ def test_without_an_adversary_it_is_plain_clip_lora(small_run, tmp_path) -> None
     assert all(np.isfinite(event.clean_loss) for event in watcher.of(StepDone))
 
 
+def poison(monkeypatch, factor: float, when) -> None:
+    """Multiply the loss of some updates by NaN or infinity; `when` is asked with the update's number."""
+    original, calls = SoundProtocol.loss, []
+
+    def poisoned(self, *given) -> torch.Tensor:
+        calls.append(None)
+        return original(self, *given) * (factor if when(len(calls)) else 1.0)
+
+    monkeypatch.setattr(SoundProtocol, "loss", poisoned)
+
+
 class TestFailures:
     def test_non_finite_losses_are_skipped_then_end_the_run_with_the_last_good_adapter(
         self, small_run, tmp_path, monkeypatch
     ) -> None:
-        original = trainer.update_terms
-
-        def poisoned(classifier, text, clean, adversarial, labels, settings):
-            terms = original(classifier, text, clean, adversarial, labels, settings)
-            calls.append(None)
-            return (
-                terms
-                if len(calls) <= 2
-                else type(terms)(terms.loss * torch.nan, terms.adversarial, terms.clean)
-            )
-
-        calls: list[None] = []
-        monkeypatch.setattr(trainer, "update_terms", poisoned)
+        poison(monkeypatch, torch.nan, lambda call: call > 2)
         settings = small_run.with_values({"training.steps": 20})
         with pytest.raises(TrainingError, match="5 times in a row"):
             train(settings, control=Control(), run_dir=tmp_path / "run")
@@ -259,19 +259,7 @@ class TestFailures:
         assert all(value.isfinite().all() for value in load_file(run.adapter_dir / WEIGHTS).values())
 
     def test_a_single_bad_step_is_counted_and_passed_over(self, small_run, tmp_path, monkeypatch) -> None:
-        original = trainer.update_terms
-
-        def once(classifier, text, clean, adversarial, labels, settings):
-            terms = original(classifier, text, clean, adversarial, labels, settings)
-            calls.append(None)
-            return (
-                terms
-                if len(calls) != 3
-                else type(terms)(terms.loss * torch.inf, terms.adversarial, terms.clean)
-            )
-
-        calls: list[None] = []
-        monkeypatch.setattr(trainer, "update_terms", once)
+        poison(monkeypatch, torch.inf, lambda call: call == 3)
         result = train(small_run, control=Control(), run_dir=tmp_path / "run")
         assert result.result["skipped_steps"] == 1
         assert result.state == "finished"
@@ -280,8 +268,8 @@ class TestFailures:
         def full(*_):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-        monkeypatch.setattr(trainer, "update_terms", full)
-        with pytest.raises(DeviceError, match="Lower the batch size from 4 to 2"):
+        monkeypatch.setattr(SoundProtocol, "loss", full)
+        with pytest.raises(DeviceError, match=r"with a single image at a time.*smaller backbone"):
             train(small_run, control=Control(), run_dir=tmp_path / "run")
         assert RunFolder(tmp_path / "run").state() == "failed"
 
@@ -325,8 +313,8 @@ class TestAdversary:
     def perturb(self, pixels, gradient, **settings):
         adversary = Adversary(AdversarySettings(**settings), 4, torch.device("cpu"))
         generator = torch.Generator().manual_seed(0)
-        result = adversary.perturb(pixels, lambda x: (x * gradient).sum(), generator, Control())
-        return adversary, result
+        found = adversary.perturb(pixels, lambda x, part: (x * gradient).sum(), generator, Control())
+        return found.delta, found.images
 
     @pytest.mark.parametrize("kind", ["per_sample", "universal"])
     @pytest.mark.parametrize("random_start", [False, True])
@@ -334,7 +322,7 @@ class TestAdversary:
         torch.manual_seed(0)
         pixels = 0.3 + 0.4 * torch.rand(2, 3, 4, 4)
         gradient = torch.randn(1, 3, 4, 4)
-        adversary, result = self.perturb(
+        delta, result = self.perturb(
             pixels,
             gradient,
             kind=kind,
@@ -345,7 +333,7 @@ class TestAdversary:
         )
         torch.testing.assert_close(result - pixels, (0.05 * gradient.sign()).expand(2, 3, 4, 4))
         if kind == "universal":
-            torch.testing.assert_close(adversary.universal, 0.05 * gradient.sign())
+            torch.testing.assert_close(delta, 0.05 * gradient.sign())
 
     def test_stays_in_the_box(self) -> None:
         pixels = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 4, 4).contiguous()
@@ -359,7 +347,8 @@ class TestAdversary:
         adversary = Adversary(settings, 4, torch.device("cpu"))
         pixels, generator = torch.full((2, 3, 4, 4), 0.5), torch.Generator()
         for _ in range(3):
-            adversary.perturb(pixels, lambda x: x.sum(), generator, Control())
+            found = adversary.perturb(pixels, lambda x, part: x.sum(), generator, Control())
+            adversary.universal = found.delta
         assert torch.allclose(adversary.universal, torch.tensor(0.06))
 
 
@@ -378,12 +367,13 @@ class TestObjective:
     def test_formula(self, parts, share, beta) -> None:
         classifier, clean, adversarial, labels = parts
         settings = TrainingSettings(clean_share=share, trades_beta=beta)
-        terms = update_terms(classifier, classifier.text_features, clean, adversarial, labels, settings)
+        objective = Objective.of(settings)
+        loss = objective.loss(classifier, classifier.text_features, clean, adversarial, labels)
         before, after = classifier(clean), classifier(adversarial)
         rows = torch.arange(4)
         ce_clean = -before.log_softmax(-1)[rows, labels].mean()
         ce_adversarial = -after.log_softmax(-1)[rows, labels].mean()
         p, q = before.softmax(-1), after.softmax(-1)
         kl = (p * (p / q).log()).sum(-1).mean()
-        torch.testing.assert_close(terms.loss, (1 - share) * ce_adversarial + share * ce_clean + beta * kl)
+        torch.testing.assert_close(loss, (1 - share) * ce_adversarial + share * ce_clean + beta * kl)
         torch.testing.assert_close(divergence(after, before), kl)
