@@ -21,6 +21,9 @@ PROTOCOL_SENTENCES: Mapping[str, str] = {
 
 ADVERSARIES: Mapping[str, str] = {"universal": "universal", "per_sample": "per image"}
 
+SPLITS: Mapping[str, str] = {"val": "validation", "test": "test", "train": "training"}
+"""What a part of the data is called in a sentence."""
+
 
 def norm_text(norm: str) -> str:
     """Write a norm for people: "L∞" or "L2"."""
@@ -40,3 +43,8 @@ def radius_text(value: float, norm: str) -> str:
 def not_comparable(protocol: str) -> str:
     """What must stand beside figures of the released protocol; "" for the sound one."""
     return PROTOCOL_SENTENCES["released"] if protocol == "released" else ""
+
+
+def images_text(n: int, split: str) -> str:
+    """Say on what was measured: "100 validation images"."""
+    return " ".join(part for part in (f"{n:,}", SPLITS.get(split, split), "images") if part)

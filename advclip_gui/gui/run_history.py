@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 STEP_FIELDS = tuple(item.name for item in dataclasses.fields(StepDone))
-_BASELINE = "zero-shot"
+_BASELINE, _COMPARISON = "zero-shot", "clip-lora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Measured:
     clean_interval: tuple[float, float]
     robust: float
     robust_interval: tuple[float, float]
+    norm: str = "Linf"
 
 
 @dataclass
@@ -38,11 +39,13 @@ class RunHistory:
     Attributes:
         columns: a list of floats for each field of `StepDone`; NaN where nothing was measured.
         evaluations: of the adapter, by rising step.
+        comparison: of the CLIP-LoRA adapter trained beside it, by rising step.
         baseline: of zero-shot CLIP on the same images, None before it is measured.
     """
 
     columns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in STEP_FIELDS})
     evaluations: list[Measured] = field(default_factory=list)
+    comparison: list[Measured] = field(default_factory=list)
     baseline: Measured | None = None
 
     @property
@@ -82,10 +85,24 @@ class RunHistory:
         """Return a copy with everything up to a step: what a resumed run keeps."""
         kept = [index for index, at in enumerate(self.steps) if at <= step]
         columns = {name: [values[index] for index in kept] for name, values in self.columns.items()}
-        return RunHistory(columns, [one for one in self.evaluations if one.step <= step], self.baseline)
+        evaluations = [one for one in self.evaluations if one.step <= step]
+        return RunHistory(columns, evaluations, list(self.comparison), self.baseline)
+
+    def extend(self, later: RunHistory) -> None:
+        """Add what another part of the same run has recorded after this one."""
+        for index, step in enumerate(later.steps):
+            if not self.steps or step > self.steps[-1]:
+                for name, values in later.columns.items():
+                    self.columns[name].append(values[index])
+        for ours, theirs in ((self.evaluations, later.evaluations), (self.comparison, later.comparison)):
+            for measured in theirs:
+                _append(ours, measured)
+        self.baseline = self.baseline or later.baseline
 
     def _add_step(self, values: Mapping[str, Any]) -> None:
-        row = {name: _number(values[name]) for name in STEP_FIELDS}
+        # Runs of earlier versions know fewer columns.
+        row = {name: _number(values.get(name)) for name in STEP_FIELDS}
+        row["step"] = float(values["step"])
         if not self.steps or row["step"] > self.steps[-1]:
             for name, value in row.items():
                 self.columns[name].append(value)
@@ -103,14 +120,23 @@ class RunHistory:
             clean_interval=(float(clean_low), float(clean_high)),
             robust=float(values["robust_accuracy"]),
             robust_interval=(float(robust_low), float(robust_high)),
+            norm=str(values.get("norm", "Linf")),
         )
         if values["model"] == _BASELINE:
             self.baseline = measured
             if not self.evaluations and measured.step == 0:
                 # The untrained adapter is zero-shot CLIP: its curve begins at the baseline.
                 self.evaluations.append(measured)
-        elif not self.evaluations or measured.step > self.evaluations[-1].step:
-            self.evaluations.append(measured)
+        elif values["model"] == _COMPARISON:
+            _append(self.comparison, measured)
+        else:
+            _append(self.evaluations, measured)
+
+
+def _append(known: list[Measured], measured: Measured) -> None:
+    """Add an evaluation unless one of that step, or of a later one, is there."""
+    if not known or measured.step > known[-1].step:
+        known.append(measured)
 
 
 def _number(value: object) -> float:

@@ -25,6 +25,7 @@ QLabel[role="title"] { font-size: ${title}pt; font-weight: 600; }
 QLabel[role="section"] { font-size: ${caption}pt; font-weight: 600; color: $text_muted; }
 QLabel[role="muted"] { color: $text_muted; }
 QLabel[role="caption"] { font-size: ${caption}pt; color: $text_muted; }
+QLabel:disabled { color: $text_disabled; }
 QLabel[role="number"] { font-size: ${heading}pt; font-weight: 600; }
 QLabel[role="good"] { color: $good; }
 QLabel[role="bad"] { color: $bad; }

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, StepDone, TrainingStarted
-from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui.run_history import RunHistory
+from advclip_gui.wording import PROTOCOL_SENTENCES, images_text, not_comparable, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from advclip_gui.settings import RunSettings
 
 _MOST_LINES = 5000
+COMPARISON_TASK = "Training CLIP-LoRA for comparison"
+"""What the engine calls the training without an adversary, after the run's own."""
+_WHO = {"zero-shot": "Zero-shot", "clip-lora": "CLIP-LoRA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class TrainingRecord(QObject):
         history: its curves.
         started: what the engine said when everything was loaded, None before.
         progress: of the task at hand (loading, evaluating), None between.
+        comparison: how far the CLIP-LoRA training beside it is, None before it begins.
         latest: the last step report.
         log: lines, oldest first.
         error: why it failed, else None.
@@ -59,6 +63,7 @@ class TrainingRecord(QObject):
         self.history = RunHistory()
         self.started: TrainingStarted | None = None
         self.progress: Progress | None = None
+        self.comparison: Progress | None = None
         self.latest: StepDone | None = None
         self.log: list[LogLine] = []
         self.error: ErrorInfo | None = None
@@ -87,15 +92,7 @@ class TrainingRecord(QObject):
         past.add_records(records)
         first = self.started.first_step if self.started is not None else None
         merged = past if first is None else past.before(first)
-        recent = self.history
-        for index, step in enumerate(recent.steps):
-            if not merged.steps or step > merged.steps[-1]:
-                for name, values in recent.columns.items():
-                    merged.columns[name].append(values[index])
-        for measured in recent.evaluations:
-            if not merged.evaluations or measured.step > merged.evaluations[-1].step:
-                merged.evaluations.append(measured)
-        merged.baseline = merged.baseline or recent.baseline
+        merged.extend(self.history)
         self.history = merged
         self.changed.emit()
 
@@ -114,25 +111,41 @@ class TrainingRecord(QObject):
             if self.progress is None or self.progress.task != event.task:
                 self.write("info", event.task)
             self.progress = event
+            if event.task == COMPARISON_TASK:
+                self.comparison = event
         elif isinstance(event, TrainingStarted):
             self.started = event
             self.progress = None
             begin = f"{'Going on' if event.first_step else 'Starting'} at step {event.first_step}"
             parameters = f"{event.trainable_parameters:,} trainable parameters"
             self.write("info", f"{begin} of {event.total_steps}: {parameters} on {event.device}.")
+            warning = not_comparable(event.protocol)
+            self.write("warning" if warning else "info", warning or PROTOCOL_SENTENCES["sound"])
         elif isinstance(event, EvalDone):
-            self.progress = None
-            who = "Zero-shot" if event.model == "zero-shot" else f"Step {event.step}"
-            self.write(
-                "info",
-                f"{who}: clean {event.clean_accuracy:.1%}, robust {event.robust_accuracy:.1%} "
-                f"({event.attack} at {length_text(event.epsilon, 'Linf')}, {event.n} {event.split} images).",
-            )
+            self.progress = self.comparison if event.model == "clip-lora" else None
+            self.write("info", self._measured(event))
         elif isinstance(event, CheckpointSaved):
             self.checkpoint_step = event.step
             self.write("info", f"Checkpoint saved at step {event.step}.")
         elif isinstance(event, Log):
             self.write(event.level, event.message)
+
+    def _measured(self, event: EvalDone) -> str:
+        who = _WHO.get(event.model, "")
+        at = "" if event.model == "zero-shot" else f"step {event.step}"
+        title = ", ".join(part for part in (who, at) if part)
+        return (
+            f"{title[:1].upper()}{title[1:]}: clean {event.clean_accuracy:.1%}, "
+            f"robust {event.robust_accuracy:.1%} ({self.settings.protocol} protocol, {event.attack} at "
+            f"{radius_text(event.epsilon, event.norm)}, {images_text(event.n, event.split)})."
+        )
+
+    @property
+    def kept_step(self) -> int | None:
+        """The step whose adapter was chosen and kept, None where the last one was, or before the end."""
+        result = self.result or {}
+        step = result.get("kept_step")
+        return step if self.settings.selects and isinstance(step, int) else None
 
     def _state(self, state: str) -> None:
         words = {

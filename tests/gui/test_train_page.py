@@ -21,10 +21,13 @@ from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.pages.train import TrainPage
 from advclip_gui.gui.run_pace import Pace
+from advclip_gui.gui.training_record import COMPARISON_TASK
 from advclip_gui.gui.widgets import memory_meter
 from advclip_gui.gui.widgets.result_card import result_text
 from advclip_gui.gui.workspace import Workspace
 from advclip_gui.presets import PRESETS
+from advclip_gui.settings import DataSettings, RunSettings, TrainingSettings
+from advclip_gui.wording import PROTOCOL_SENTENCES
 from tests.gui.page_room import Room, page_room
 
 if TYPE_CHECKING:
@@ -121,6 +124,8 @@ def step(number: int, total: int = 150) -> StepDone:
         flipped_share=0.4,
         steps_per_second=2.5,
         seconds_left=(total - number) / 2.5,
+        gradient_norm_a=0.4,
+        gradient_norm_b=0.3,
     )
 
 
@@ -255,7 +260,10 @@ def test_the_demo_trains_pauses_stops_resumes_and_shows_what_the_files_hold(
         ("lossPlot", "Adversarial", "adversarial_loss"),
         ("lossPlot", "Clean", "clean_loss"),
         ("deltaPlot", "Mean", "delta_norm"),
-        ("gradientPlot", "Norm", "gradient_norm"),
+        ("gainPlot", "Gain", "inner_gain"),
+        ("flippedPlot", "Flipped", "flipped_share"),
+        ("gradientPlot", "A", "gradient_norm_a"),
+        ("gradientPlot", "B", "gradient_norm_b"),
         ("ratePlot", "Now", "learning_rate"),
     ):
         assert [int(row["step"]) for row in plots[name]] == [one["step"] for one in steps]
@@ -383,8 +391,13 @@ def test_curves_figures_and_log_follow_the_events(qtbot: QtBot, room: Room, page
     assert page.plots.accuracy.values("robust") == ([0.0, 15.0, 30.0], [0.2, 0.25, 0.33])
     assert [one.y for one in page.plots.accuracy.baselines] == [0.8, 0.2]
     assert page.plots.loss.values("adversarial_loss")[0] == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
-    assert all("sound" in plot.title.text() for plot in page.plots.plots)
-    assert page.plots.accuracy.note.text() == "PGD-10 at 2/255 · 100 validation images · 95 % bands"
+    assert all(plot.title.text().endswith(" · sound, L∞") for plot in page.plots.plots)
+    assert page.plots.gradient.values("gradient_norm_a")[1][-1] == 0.4
+    assert page.plots.gradient.values("gradient_norm_b")[1][-1] == 0.3
+    assert page.plots.gain.values("inner_gain")[1][-1] == 1.0
+    assert page.plots.flipped.values("flipped_share")[1][-1] == 0.4
+    assert page.plots.flipped.legend.text == "Flipped 40.0 %"
+    assert page.plots.accuracy.note.text() == "PGD-10 at 2/255 in L∞ · 100 validation images · 95 % bands"
     assert page.status.robust.value.text() == "33.0 %"
     assert page.status.robust.note.text() == "zero-shot 20.0 %"
     assert page.status.line.text().startswith("Step 30 of 150 · 2.5 steps/s · ")
@@ -561,10 +574,137 @@ def test_a_result_says_what_changed_and_whether_it_is_more_than_chance() -> None
     )
     assert text.sentence == "Robust +40.0 points (intervals apart), clean −5.0 points (intervals overlap)."
     assert text.badge == "upper bound: FGSM + PGD-10"
-    assert text.head[2] == "Robust accuracy at 2/255"
+    assert text.head[2] == "Robust accuracy at 2/255 in L∞"
+    assert text.tag == "sound, L∞"
     assert text.rows[0][:2] == ["Zero-shot", "80.0 % (71.1 – 86.7)"]
     assert "n = 100 test images" in text.note
-    assert "protocol sound" in text.note
+    assert "sound protocol" in text.note
+    assert "not comparable" not in text.note
+
+
+def test_three_models_stand_in_one_table_with_the_kept_step() -> None:
+    settings = RunSettings(training=TrainingSettings(steps=300, patience=3, batch_size=32))
+    text = result_text(
+        {
+            "method": "AdvCLIP-LoRA",
+            "protocol": "sound",
+            "norm": "L2",
+            "steps": 150,
+            "kept_step": 75,
+            "evaluations": 12,
+            "stopped_early": True,
+            "micro_batch": 8,
+            "class_names": ["cat", "dog"],
+            "monitor": {"adapter": {"n": 40, "split": "val"}},
+            "zero_shot": figures(80, 20),
+            "clip_lora": figures(90, 10),
+            "adapter": figures(75, 60),
+        },
+        settings,
+    )
+    assert [row[0] for row in text.rows] == ["Zero-shot", "CLIP-LoRA", "AdvCLIP-LoRA"]
+    assert text.rows[1][2].startswith("10.0 %")
+    assert text.tag == "sound, L2"
+    assert text.head[2] == "Robust accuracy at 0.007843 in L2"
+    assert text.sentence.startswith("Against Zero-shot: robust +40.0 points")
+    assert "Against CLIP-LoRA: robust +50.0 points (intervals apart)" in text.sentence
+    assert (
+        "Adapter of step 75, the best of 12 evaluations on 40 validation images; training ended early, "
+        "after 150 of 300 steps." in text.note
+    )
+    assert "8 of 32 images were computed at a time" in text.note
+
+
+def test_a_run_stopped_before_its_first_evaluation_shows_the_baseline_alone() -> None:
+    text = result_text(
+        {"method": "AdvCLIP-LoRA", "monitor": {"zero-shot": {**figures(80, 20), "split": "val"}}}
+    )
+    assert [row[0] for row in text.rows] == ["Zero-shot"]
+    assert text.sentence == ""
+    assert "stopped before its final evaluation, and before any of its adapter" in text.note
+    assert "100 validation images" in text.note
+
+
+def test_a_small_training_set_is_no_shortage_of_memory() -> None:
+    settings = RunSettings(data=DataSettings(shots=4), training=TrainingSettings(batch_size=32))
+    result = {"micro_batch": 8, "class_names": ["cat", "dog"], "kept_step": 150, "adapter": figures(75, 60)}
+    text = result_text(result, settings)
+    assert "memory" not in text.note
+    assert "Adapter of step" not in text.note  # nothing was chosen: the last one was kept
+
+
+def test_released_figures_show_fgsm_and_say_they_cannot_be_compared() -> None:
+    settings = PRESETS["released"].settings
+    released = {**figures(80, 20), "fgsm_accuracy": 0.3, "fgsm_interval": list(wilson(30, 100))}
+    text = result_text(
+        {"method": "AdvCLIP-LoRA", "protocol": "released", "zero_shot": released, "adapter": released},
+        settings,
+    )
+    assert text.head == ["Model", "Clean accuracy", "FGSM", "PGD at 2/255 in L∞"]
+    assert text.rows[1][2].startswith("30.0 %")
+    assert text.badge == "as released: FGSM, PGD-100"
+    assert text.tag == "released, L∞"
+    assert text.note.count(PROTOCOL_SENTENCES["released"]) == 1
+
+
+def test_the_comparison_is_named_drawn_and_counted(qtbot: QtBot, room: Room, page: TrainPage) -> None:
+    handle = begin(qtbot, room, page, **{"training.compare_plain": True})
+    handle.deliver("started", None)
+    tell(handle, measured(0, 80, 20, "zero-shot"), started(), step(150), measured(150, 75, 40))
+    qtbot.waitUntil(lambda: page.status.badge.text() == "Evaluating")
+    tell(handle, Progress(task=COMPARISON_TASK, done=30, total=150))
+    qtbot.waitUntil(lambda: page.status.badge.text() == "Comparing")
+    assert page.status.line.text() == "Training CLIP-LoRA for comparison · 30 of 150"
+    tell(handle, measured(75, 85, 15, "clip-lora"), measured(150, 90, 10, "clip-lora"))
+    qtbot.waitUntil(lambda: "clip-lora robust" in page.plots.accuracy.keys)
+    assert page.plots.accuracy.values("clip-lora robust") == ([75.0, 150.0], [0.15, 0.1])
+    assert page.plots.accuracy.values("robust") == ([0.0, 150.0], [0.2, 0.4])  # the adapter's stays its own
+    assert page.status.badge.text() == "Comparing"
+    assert page.status.robust.value.text() == "40.0 %"
+    assert "CLIP-LoRA, step 75: clean 85.0%" in page.log.text.toPlainText()
+    assert "100 validation images" in page.log.text.toPlainText()
+    tell(handle, Progress(task="Evaluating", done=1, total=3))
+    qtbot.waitUntil(lambda: page.status.badge.text() == "Evaluating")
+    end(qtbot, room, handle, "cancelled")
+
+
+def test_the_kept_step_is_marked_in_the_plot(qtbot: QtBot, room: Room, page: TrainPage) -> None:
+    handle = begin(qtbot, room, page, **{"training.keep_best": True})
+    handle.deliver("started", None)
+    tell(handle, measured(0, 80, 20, "zero-shot"), started(), step(5))
+    tell(handle, measured(75, 78, 45), measured(150, 76, 33))
+    assert "kept" not in page.plots.accuracy.keys
+    result = {"kept_step": 75, "evaluations": 2, "adapter": figures(76, 45)}
+    end(qtbot, room, handle, "finished", SimpleNamespace(result=result, state="finished", steps=150))
+    assert page.plots.accuracy.values("kept") == ([75.0], [0.45])
+    assert "Kept: step 75" in page.plots.accuracy.legend.text
+    assert "Adapter of step 75, the best of 2 evaluations." in page.result.note.text()
+
+
+def test_released_and_l2_are_in_every_title_and_the_notice_stands_once(
+    qtbot: QtBot, room: Room, page: TrainPage
+) -> None:
+    handle = begin(qtbot, room, page, **{"adversary.norm": "L2", "monitor.norm": "L2"})
+    tell(handle, started(), step(5))
+    assert page.plots.accuracy.title.text() == "Accuracy · sound, L2"
+    assert page.plots.delta.title.text() == "|δ|₂ · sound, L2"
+    assert page.plots.delta.legend.text == "Mean 0.007843"  # a length, not a count of 255ths
+    assert page.plots.notice.text() == ""
+    assert "sound protocol, L2" in page.header.subtitle.text()
+    end(qtbot, room, handle, "cancelled")
+    room.workspace.set_settings(PRESETS["demo"].settings.under("released"))
+    qtbot.mouseClick(page.controls.start_button, LEFT)
+    again = room.workspace.training
+    assert again is not None
+    assert all(plot.title.text().endswith(" · released, L∞") for plot in page.plots.plots)
+    assert page.plots.notice.text() == PROTOCOL_SENTENCES["released"]
+    end(qtbot, room, again, "cancelled")
+
+
+def test_the_comparison_is_called_as_the_engine_calls_it() -> None:
+    from advclip_gui.engine.loop import PLAIN_TASK
+
+    assert COMPARISON_TASK == PLAIN_TASK
 
 
 def test_a_result_without_figures_says_so() -> None:

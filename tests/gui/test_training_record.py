@@ -14,8 +14,9 @@ from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, StepDone, TrainingStarted
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 from advclip_gui.gui.run_history import RunHistory
-from advclip_gui.gui.training_record import TrainingRecord
+from advclip_gui.gui.training_record import COMPARISON_TASK, TrainingRecord
 from advclip_gui.settings import RunSettings
+from advclip_gui.wording import PROTOCOL_SENTENCES
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -147,12 +148,57 @@ def test_a_record_follows_its_job(qtbot: QtBot, handle: JobHandle, record: Train
     assert record.checkpoint_step == 50
     messages = [line.message for line in record.log]
     assert messages.count("Loading the backbone") == 1
-    assert "Step 20: clean 75.0%, robust 30.0% (PGD-10 at 2/255, 40 val images)." in messages
+    assert (
+        "Step 20: clean 75.0%, robust 30.0% (sound protocol, PGD-10 at 2/255 in L∞, 40 validation images)."
+    ) in messages
     assert "Starting at step 0 of 100: 184,320 trainable parameters on CPU." in messages
     assert record.log[-1].level == "warning"
     handle.deliver("finished", SimpleNamespace(state="stopped", steps=20, result={"steps": 20}))
     assert record.result == {"steps": 20}
     assert record.log[-1].message == "Stopped after 20 steps."
+
+
+def test_the_comparison_keeps_its_own_curve(handle: JobHandle, record: TrainingRecord) -> None:
+    progress = Progress(task=COMPARISON_TASK, done=40, total=100)
+    send(handle, *EVENTS, progress, Progress(task="Measuring", done=1, total=2))
+    send(handle, measured(10, "clip-lora", 0.5), measured(25, "clip-lora", 0.6))
+    assert [one.step for one in record.history.comparison] == [10, 25]
+    assert [one.step for one in record.history.evaluations] == [0, 10, 20]
+    assert record.history.last_step == 20
+    assert record.progress == progress  # what goes on after the evaluation
+    record.restore([as_record(event) for event in (*EVENTS, measured(10, "clip-lora", 0.5))])
+    assert [one.robust for one in record.history.comparison] == [0.5, 0.6]
+
+
+def test_runs_of_earlier_versions_keep_their_curves() -> None:
+    old = as_record(step(5))
+    for name in ("gradient_norm_a", "gradient_norm_b"):
+        del old[name]
+    evaluation = as_record(measured(10))
+    evaluation.pop("norm")
+    history = RunHistory()
+    history.add_records([old, evaluation])
+    assert history.steps == [5.0]
+    assert history.columns["gradient_norm"] == [0.5]
+    assert math.isnan(history.columns["gradient_norm_a"][0])
+    assert history.evaluations[0].norm == "Linf"
+
+
+def test_released_runs_say_in_the_log_that_they_cannot_be_compared(
+    handle: JobHandle, record: TrainingRecord
+) -> None:
+    started = TrainingStarted(
+        run_dir="run",
+        total_steps=100,
+        first_step=0,
+        trainable_parameters=1,
+        device="CPU",
+        protocol="released",
+        class_names=("a",),
+        epsilon=0.01,
+    )
+    send(handle, started)
+    assert (record.log[-1].level, record.log[-1].message) == ("warning", PROTOCOL_SENTENCES["released"])
 
 
 def test_a_failure_is_kept(handle: JobHandle, record: TrainingRecord) -> None:

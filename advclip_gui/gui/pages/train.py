@@ -191,7 +191,10 @@ class TrainPage(QWidget):
             return
         self.status.show_record(record)
         self.plots.show_history(
-            record.history, total_steps=record.total_steps, protocol=record.settings.protocol
+            record.history,
+            settings=record.settings,
+            total_steps=record.total_steps,
+            kept_step=record.kept_step,
         )
         self.log.show_lines(record.log)
         self._update_controls()
@@ -202,7 +205,7 @@ class TrainPage(QWidget):
             return
         self._draw()
         if record.result is not None:
-            self.result.show_result(record.result, attack_steps=record.settings.monitor.attack_steps)
+            self.result.show_result(record.result, record.settings)
             self.result.show()
             self.lower.setSizes([self.lower.width() * 11 // 20, self.lower.width() * 9 // 20])
         if record.error is not None:

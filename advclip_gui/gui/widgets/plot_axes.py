@@ -41,24 +41,24 @@ class FigureAxis(_GridAxis):
 
     def __init__(self, form: Format) -> None:
         """Remember the form."""
-        self._form = form
+        self.form = form
         super().__init__("left", maxTickLength=0)
         self.enableAutoSIPrefix(False)
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         """Label the grid lines."""
-        if self._form == "percent":
+        if self.form == "percent":
             places = 0 if spacing >= 0.0099 else 1
             return [f"{100 * value:.{places}f} %" for value in values]
-        if self._form == "epsilon":
+        if self.form == "epsilon":
             return [f"{255 * value:.3g}/255" if value else "0" for value in values]
-        if self._form == "scientific":
+        if self.form == "scientific":
             return [f"{value:.1e}".replace("e-0", "e-") if value else "0" for value in values]
         return [f"{value:.4g}" for value in values]
 
     def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
         """Take one level of grid lines; epsilons at round multiples of 1/255."""
-        if self._form == "epsilon":
+        if self.form == "epsilon":
             spread = (maxVal - minVal) * 255
             wanted = max(spread / max(size / 34, 2), 1e-9)
             steps = [unit * 10.0**power for power in range(-4, 4) for unit in (1, 2, 2.5, 5)]
@@ -67,7 +67,7 @@ class FigureAxis(_GridAxis):
 
     def samples(self) -> str:
         """The widest label there may be."""
-        return {"percent": "100 %", "epsilon": "0.75/255", "scientific": "1.0e-4"}.get(self._form, "0.005")
+        return {"percent": "100 %", "epsilon": "0.75/255", "scientific": "1.0e-4"}.get(self.form, "0.005")
 
 
 class StepAxis(_GridAxis):

@@ -108,7 +108,7 @@ class LinePlot(QWidget):
     # --- construction -------------------------------------------------------------------------
 
     def _make_header(self, title: str, y_label: str, name: str) -> None:
-        self.title = TextLabel(title, "section" if self._compact else "title")
+        self.title = ElidedLabel(title, "section") if self._compact else TextLabel(title, "title")
         self.note = ElidedLabel(y_label, "caption")
         self.reset_button = IconButton("magnify-minus-outline", "Show everything again", name=f"{name}.reset")
         self.reset_button.clicked.connect(self.reset_zoom)
@@ -121,8 +121,9 @@ class LinePlot(QWidget):
         look = theme.current()
         self.header = QHBoxLayout()
         self.header.setSpacing(look.s)
-        self.header.addWidget(self.title)
-        self.header.addWidget(self.note, 1)
+        # A small plot's title takes the room and is cut before it pushes its neighbours.
+        self.header.addWidget(self.title, 1 if self._compact else 0)
+        self.header.addWidget(self.note, 0 if self._compact else 1)
         self.header.addWidget(self.reset_button)
         self.header.addWidget(self.export_button)
         column = QVBoxLayout(self)
@@ -159,6 +160,13 @@ class LinePlot(QWidget):
         self.title.setText(title)
         self.export_button.propose(title)
         self.setAccessibleName(title)
+
+    def set_form(self, form: Format) -> None:
+        """Write the figures in another form."""
+        if form != self._form:
+            self._form = self.view.y_axis.form = form
+            self._dress()
+            self._show_figures()
 
     def set_note(self, text: str) -> None:
         """Change the small text beside the title: protocol, attack, n."""

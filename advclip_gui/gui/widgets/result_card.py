@@ -1,24 +1,28 @@
-"""What a run has come to: zero-shot against the adapter, and where to go from here."""
+"""What a run has come to: its models beside each other, and where to go from here."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import with_interval
 from advclip_gui.gui.widgets.basics import Badge, Button, Card, Muted, PrimaryButton
 from advclip_gui.gui.widgets.figure_table import FigureTable
+from advclip_gui.settings import RunSettings
+from advclip_gui.wording import figure_tag, images_text, not_comparable, radius_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QResizeEvent
 
-_SPLITS = {"val": "validation", "test": "test", "train": "training"}
+_FINAL = (("zero_shot", "Zero-shot"), ("clip_lora", "CLIP-LoRA"), ("adapter", ""))
+_MONITORED = (("zero-shot", "Zero-shot"), ("clip-lora", "CLIP-LoRA"), ("adapter", ""))
+"""Keys of the models in the order of the table; the adapter is named after the run's method."""
 
 
 class ResultText(NamedTuple):
@@ -26,6 +30,7 @@ class ResultText(NamedTuple):
 
     Attributes:
         title: "Result", or what else the figures are.
+        tag: protocol and norm, e.g. "sound, L∞".
         badge: what the robust accuracy is, e.g. an upper bound and of which attacks.
         head: column titles.
         rows: one for each model.
@@ -34,6 +39,7 @@ class ResultText(NamedTuple):
     """
 
     title: str
+    tag: str
     badge: str
     head: list[str]
     rows: list[list[str]]
@@ -90,14 +96,14 @@ class ResultCard(Card):
             button.clicked.connect(signal)
         self.body.addLayout(row)
 
-    def show_result(self, result: Mapping[str, Any], *, attack_steps: int = 10) -> None:
-        """Show the figures of ``result.json``; `attack_steps` of PGD where it does not name the attack."""
-        text = result_text(result, attack_steps=attack_steps)
-        self.set_title(text.title)
+    def show_result(self, result: Mapping[str, Any], settings: RunSettings) -> None:
+        """Show the figures of ``result.json``, of a run with these settings."""
+        text = result_text(result, settings)
+        self.set_title(f"{text.title} · {text.tag}" if text.tag else text.title)
         self.badge.setText(text.badge)
         self.badge.setVisible(bool(text.badge))
         self.table.set_rows(text.head, text.rows)
-        self.table.setFixedHeight(self.table.height_for_rows(2))
+        self.table.setFixedHeight(self.table.height_for_rows(3))
         self.table.setVisible(bool(text.rows))
         self.sentence.setText(text.sentence)
         self.sentence.setVisible(bool(text.sentence))
@@ -114,50 +120,119 @@ class ResultCard(Card):
         self.setMinimumHeight(self.layout().totalHeightForWidth(self.width()))
 
 
-def result_text(result: Mapping[str, Any], *, attack_steps: int = 10) -> ResultText:
-    """Put a result into words.
+def result_text(result: Mapping[str, Any], settings: RunSettings | None = None) -> ResultText:
+    """Put a result into words; `settings` of the run fill in what old results do not hold.
 
     A run that was stopped has no test figures; then those of the last monitoring are shown, and the
     note says so.
     """
-    method = str(result.get("method") or "Adapter")
-    protocol = str(result.get("protocol") or "sound")
+    settings = settings or RunSettings()
     final = isinstance(result.get("adapter"), dict)
-    if final:
-        before, after = result.get("zero_shot") or {}, result["adapter"]
-        title, split = "Result", "test"
-        label = (after.get("evaluation") or {}).get("label") or f"FGSM + PGD-{attack_steps}"
-        attack = str(label).partition(",")[0]
-    else:
-        monitor = result.get("monitor") or {}
-        before, after = monitor.get("zero-shot") or {}, monitor.get("adapter") or {}
-        title, split = "Last figures of the monitoring", _SPLITS.get(after.get("split", ""), "monitored")
-        attack = str(after.get("attack") or f"PGD-{attack_steps}")
-    if not after:
-        return ResultText(title, "", [], [], "", "No accuracy was measured.")
-    epsilon = length_text(after["epsilon"], "Linf")
-    head = ["Model", "Clean accuracy", f"Robust accuracy at {epsilon}"]
-    rows = [
-        [
-            name,
-            with_interval(entry["clean_accuracy"], entry["clean_interval"]),
-            with_interval(entry["robust_accuracy"], entry["robust_interval"]),
-        ]
-        for name, entry in (("Zero-shot", before), (method, after))
-        if entry
+    source: Mapping[str, Any] = result if final else result.get("monitor") or {}
+    keys = _FINAL if final else _MONITORED
+    models = [
+        (name or str(result.get("method") or "Adapter"), source[key])
+        for key, name in keys
+        if isinstance(source.get(key), dict)
     ]
-    note = f"n = {after['n']:,} {split} images, ε = {epsilon}, Wilson 95 % intervals, protocol {protocol}."
+    title = "Result" if final else "Last figures of the monitoring"
+    if not models:
+        return ResultText(title, "", "", [], [], "", "No accuracy was measured.")
+    after, learnt = models[-1][1], isinstance(source.get("adapter"), dict)
+    protocol = str(result.get("protocol") or settings.protocol)
+    norm = str(result.get("norm") or after.get("norm") or settings.monitor.norm)
+    steps = settings.monitor.attack_steps
+    single = [entry for _, entry in models if "fgsm_accuracy" in entry]
+    head = ["Model", "Clean accuracy", *(["FGSM"] if single else [])]
+    head.append(f"{'PGD' if single else 'Robust accuracy'} at {radius_text(after['epsilon'], norm)}")
+    rows = [[name, *_cells(entry, bool(single))] for name, entry in models]
+    epsilon = radius_text(after["epsilon"], norm)
+    split = "test" if final else str(after.get("split", ""))
+    note = [
+        f"n = {images_text(after['n'], split)}, ε = {epsilon}, Wilson 95 % intervals, {protocol} protocol."
+    ]
     if not final:
-        note += " The run was stopped before its final evaluation; Evaluate measures the test images."
-    return ResultText(title, f"upper bound: {attack}", head, rows, _sentence(before, after), note)
+        missed = "final evaluation" if learnt else "final evaluation, and before any of its adapter"
+        note.append(f"The run was stopped before its {missed}; Evaluate measures the test images.")
+    if final and not isinstance(result.get("zero_shot"), dict):
+        note.append("The final evaluation was ended before zero-shot was measured.")
+    note += [
+        part
+        for part in (kept_text(result, settings), memory_text(result, settings), not_comparable(protocol))
+        if part
+    ]
+    return ResultText(
+        title,
+        figure_tag(protocol, norm),
+        _badge(after, final, protocol, steps),
+        head,
+        rows,
+        _sentence(models) if learnt else "",
+        " ".join(note),
+    )
 
 
-def _sentence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Say what changed and whether the intervals tell it from chance."""
-    if not before:
+def _badge(after: Mapping[str, Any], final: bool, protocol: str, steps: int) -> str:
+    if protocol == "released":
+        return f"as released: FGSM, PGD-{steps}" if final else f"as released: PGD-{steps}"
+    label = (after.get("evaluation") or {}).get("label") or after.get("attack")
+    attack = str(label or f"FGSM + PGD-{steps}").partition(",")[0]
+    return f"upper bound: {attack}"
+
+
+def _cells(entry: Mapping[str, Any], single: bool) -> list[str]:
+    """Clean, FGSM where the protocol counts it by itself, robust."""
+    parts = ("clean", "fgsm", "robust") if single else ("clean", "robust")
+    return [
+        with_interval(entry[f"{part}_accuracy"], entry[f"{part}_interval"])
+        if entry.get(f"{part}_accuracy") is not None
+        else "–"
+        for part in parts
+    ]
+
+
+def kept_text(result: Mapping[str, Any], settings: RunSettings) -> str:
+    """Say whose adapter was kept, where one was chosen: "Adapter of step 75, the best of 12 ..."."""
+    step, evaluations = result.get("kept_step"), result.get("evaluations")
+    if not settings.selects or not isinstance(step, int):
         return ""
+    text = f"Adapter of step {step:,}"
+    if evaluations:
+        text += f", the best of {evaluations:,} evaluations"
+        monitored = (result.get("monitor") or {}).get("adapter") or {}
+        if monitored.get("n"):
+            text += f" on {images_text(monitored['n'], str(monitored.get('split', '')))}"
+    if result.get("stopped_early"):
+        text += f"; training ended early, after {result.get('steps', 0):,} of {settings.total_steps:,} steps"
+    return f"{text}."
+
+
+def memory_text(result: Mapping[str, Any], settings: RunSettings) -> str:
+    """Say that a batch was computed in smaller parts than asked for, where the memory was short."""
+    images = result.get("micro_batch")
+    # A batch is never larger than the training set.
+    available = settings.data.shots * len(result.get("class_names") or ()) or settings.training.batch_size
+    batch = min(settings.training.batch_size, available)
+    if not isinstance(images, int) or images >= math.ceil(batch / settings.training.accumulation):
+        return ""
+    return f"The device ran out of memory: {images} of {batch} images were computed at a time."
+
+
+def _sentence(models: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Say what changed from the other models and whether the intervals tell it from chance."""
+    *others, (_, after) = models
+    sentences = []
+    for name, before in others:
+        changes = _changes(before, after)
+        sentences.append(
+            f"Against {name}: {changes}" if len(others) > 1 else changes[:1].upper() + changes[1:]
+        )
+    return " ".join(sentences)
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     parts = []
-    for name, key in (("Robust", "robust"), ("clean", "clean")):
+    for key in ("robust", "clean"):
         change = 100 * (after[f"{key}_accuracy"] - before[f"{key}_accuracy"])
         apart = (
             after[f"{key}_interval"][0] > before[f"{key}_interval"][1]
@@ -165,5 +240,5 @@ def _sentence(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         )
         certain = "intervals apart" if apart else "intervals overlap"
         sign = "+" if change > 0 else "−" if change < 0 else "±"
-        parts.append(f"{name} {sign}{abs(change):.1f} points ({certain})")
+        parts.append(f"{key} {sign}{abs(change):.1f} points ({certain})")
     return ", ".join(parts) + "."

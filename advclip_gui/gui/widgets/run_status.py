@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QW
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import percent
 from advclip_gui.gui.run_pace import Pace
+from advclip_gui.gui.training_record import COMPARISON_TASK
 from advclip_gui.gui.widgets.basics import Badge, Stat
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.memory_meter import MemoryMeter
@@ -148,6 +149,10 @@ def _word(record: TrainingRecord, state: str) -> str:
     if state == "running":
         if record.started is None:
             return "Preparing"
+        if record.progress is not None and record.progress.task == COMPARISON_TASK:
+            return "Comparing"
+        if record.comparison is not None:
+            return "Evaluating"
         if record.history.last_step >= record.total_steps:
             return "Evaluating"
     return _WORDS.get(state, state)

@@ -18,8 +18,30 @@ from advclip_gui.gui.widgets.problem_text import field_problems
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from PySide6.QtGui import QResizeEvent
+
 LABEL_WIDTH = 128
 """Shared by all forms, so that the fields of cards below each other stand in one line."""
+
+
+class _Note(TextLabel):
+    """Asks for the height of all its lines, which a grid inside a fold would not grant it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "caption", wrap=True)
+
+    def setText(self, text: str) -> None:
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self.isVisible():
+            self.setMinimumHeight(0)  # or it never shrinks again
+            self.setMinimumHeight(max(self.heightForWidth(self.width()), 0))
 
 
 class FieldRow:
@@ -35,7 +57,7 @@ class FieldRow:
         self.label.setWordWrap(True)
         self.label.setBuddy(editor)
         self.label.setToolTip(help_text)
-        self.note = TextLabel(help_text, "caption", wrap=True)
+        self.note = _Note(help_text)
         self.note.setObjectName(f"{editor.objectName()}.note")
         editor.setToolTip(help_text)
         editor.setAccessibleName(title)

@@ -9,6 +9,7 @@ from advclip_gui.engine.catalog import CATALOG
 from advclip_gui.gui.widgets.basics import Button, EmptyState, PrimaryButton
 from advclip_gui.gui.widgets.probe_panel import fit_text
 from advclip_gui.settings import DEMO_FOLDER
+from advclip_gui.wording import norm_text
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -81,7 +82,7 @@ def run_subtitle(settings: RunSettings) -> str:
     inner = f", m = {settings.adversary.inner_steps}" if settings.adversary.inner_steps else ""
     parts = [
         f"{settings.method}{inner}",
-        f"{settings.protocol} protocol",
+        f"{settings.protocol} protocol, {norm_text(settings.monitor.norm)}",
         f"{images}, {settings.data.shots} shots",
         backbone,
     ]
