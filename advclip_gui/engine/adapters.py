@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from advclip_gui.engine.attention import PROJECTIONS, tower_blocks
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.files import atomic_file, write_text_atomic
+from advclip_gui.engine.lora_dropout import dropout_rows, keep_still, replace_dropout
+from advclip_gui.engine.placement import (
+    Placement,
+    chosen_layers,
+    count_trainable,
+    placement,
+    possible_targets,
+    saved_name,
+    target_name,
+)
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
@@ -23,69 +32,24 @@ from safetensors import SafetensorError  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from advclip_gui.engine.backbones import Backbone
-    from advclip_gui.settings import Layers, LoraSettings
+
+__all__ = ["ADAPTER", "CONFIG_FILE", "WEIGHTS_FILE", "Placement", "adapt", "adapter_state", "adapts_text",
+           "chosen_layers", "count_trainable", "dropout_rows", "load_adapter", "load_adapter_state",
+           "lora_layers", "merge_for_inference", "merged", "placement", "read_adapter", "reset",
+           "save_adapter", "trainable_parameters"]  # fmt: skip
 
 ADAPTER: Final = "default"
 CONFIG_FILE: Final = "adapter_config.json"
 WEIGHTS_FILE: Final = "adapter_model.safetensors"
 _PREFIX: Final = "base_model.model."
-_TOWERS: Final = {"vision": ("visual.transformer.resblocks.", "vision_model.encoder.layers."),
-                  "text": ("transformer.resblocks.", "text_model.encoder.layers.")}  # fmt: skip
-"""Our module paths and Hugging Face CLIP's, which saved adapters use."""
+_PARTS: Final = ("lora_A", "lora_B")
 
 
-def chosen_layers(layers: Layers, depth: int) -> Sequence[int]:
-    """Which blocks of a tower of `depth` a placement means; numbers a tower lacks are left out.
-
-    The published names are defined on 12 blocks: bottom 0-3, mid 4-7, up 8-11, half-bottom 0-5,
-    half-up 6-11, top3 9-11. Other depths are cut at the same shares, each part keeping at least
-    one block.
-    """
-    if not isinstance(layers, str):
-        return tuple(index for index in layers if index < depth)
-    third, half = max(1, round(depth / 3)), max(1, depth // 2)
-    spans = {
-        "all": (0, depth),
-        "bottom": (0, third),
-        "mid": (min(third, depth - 1), max(depth - third, min(third, depth - 1) + 1)),
-        "up": (depth - third, depth),
-        "half-bottom": (0, half),
-        "half-up": (depth - half, depth),
-        "top3": (max(0, depth - 3), depth),
-    }
-    return range(*spans[layers])
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where LoRA sits and how: W + alpha / sqrt(rank) * B A on every target (rsLoRA scaling).
-
-    Attributes:
-        targets: full names of the adapted projections in the open_clip model.
-    """
-
-    targets: tuple[str, ...]
-    rank: int
-    alpha: float
-    dropout: float
-
-
-def placement(model: nn.Module, lora: LoraSettings) -> Placement:
-    """Spell settings out for a model: vision first, bottom up."""
-    names = []
-    blocks = tower_blocks(model)
-    for tower, (prefix, _) in _TOWERS.items():
-        if lora.encoder in {tower, "both"}:
-            for index in chosen_layers(lora.layers, len(blocks[tower])):
-                names += [f"{prefix}{index}.attn.{PROJECTIONS[matrix]}" for matrix in lora.matrices]
-    return Placement(tuple(names), lora.rank, lora.alpha, lora.dropout)
-
-
-def _peft_config(place: Placement, targets: list[str]) -> peft.LoraConfig:
+def _peft_config(place: Placement, targets: list[str] | str) -> peft.LoraConfig:
     return peft.LoraConfig(
         r=place.rank,
         lora_alpha=place.alpha,
@@ -103,21 +67,41 @@ def adapt(backbone: Backbone, place: Placement, *, seed: int) -> None:
     """
     if backbone.placement is not None:
         raise BackboneError("This backbone already carries an adapter.")
-    modules = dict(backbone.model.named_modules())
-    absent = [name for name in place.targets if name not in modules]
+    model = backbone.model
+    possible = possible_targets(model)
+    absent = [name for name in place.targets if name not in possible]
     if absent:
         raise BackboneError(
-            f"The adapter sits on {_to_hugging_face(absent[0])}, which {backbone.title} does not have.",
+            f"The adapter sits on {saved_name(absent[0])}, which {backbone.title} does not have.",
             "Choose the backbone the adapter was trained on.",
         )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        config = _peft_config(place, list(place.targets))
-        peft.inject_adapter_in_model(config, backbone.model, adapter_name=ADAPTER)
-    for name, parameter in backbone.model.named_parameters():
+    keep_still(model)
+    # One expression, matched as a whole: of a list, peft also takes every name that ends in an entry,
+    # and the text tower's paths are endings of the vision tower's.
+    config = _peft_config(place, "|".join(re.escape(name) for name in place.targets))
+    with torch.random.fork_rng():  # peft fills its matrices before `reset` does
+        peft.inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    for layer in lora_layers(model).values():
+        replace_dropout(layer, ADAPTER)
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
-    backbone.model.to(backbone.device).eval()
+    model.to(backbone.device).eval()
+    reset(model, seed=seed)
     backbone.placement = place
+
+
+def reset(model: nn.Module, *, seed: int) -> None:
+    """Put LoRA back to its start: A Kaiming-uniform(sqrt 5) from `seed`, B zero, as `adapt` leaves it.
+
+    The numbers are drawn on the CPU, so they are the same on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in lora_layers(model).values():
+            a, b = (getattr(layer, part)[ADAPTER].weight for part in _PARTS)
+            start = torch.empty(a.shape, dtype=torch.float32)
+            a.copy_(nn.init.kaiming_uniform_(start, a=5**0.5, generator=generator))
+            b.zero_()
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
@@ -128,12 +112,6 @@ def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
 def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The LoRA matrices, in a fixed order."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def count_trainable(model: nn.Module, place: Placement) -> int:
-    """Numbers a placement would train, without adding it: r * (in + out) for each projection."""
-    modules: dict[str, Any] = dict(model.named_modules())
-    return sum(place.rank * sum(modules[name].weight.shape) for name in place.targets)
 
 
 def adapts_text(model: nn.Module) -> bool:
@@ -184,11 +162,11 @@ def merge_for_inference(model: nn.Module) -> None:
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:
-    """The LoRA matrices on the CPU under Hugging Face CLIP's names, as peft saves them."""
+    """The LoRA matrices on the CPU under the names that peft saves them by."""
     state = {}
     for name, layer in lora_layers(model).items():
-        base = _PREFIX + _to_hugging_face(name)
-        for part in ("lora_A", "lora_B"):
+        base = _PREFIX + saved_name(name)
+        for part in _PARTS:
             weight: Tensor = getattr(layer, part)[ADAPTER].weight
             state[f"{base}.{part}.weight"] = weight.detach().cpu().contiguous().clone()
     return state
@@ -210,8 +188,8 @@ def load_adapter_state(model: nn.Module, state: Mapping[str, Tensor], *, source:
         raise CheckpointError(f"The adapter in {source} holds NaN or infinity.")
     with torch.no_grad():
         for name, layer in lora_layers(model).items():
-            base = _PREFIX + _to_hugging_face(name)
-            for part in ("lora_A", "lora_B"):
+            base = _PREFIX + saved_name(name)
+            for part in _PARTS:
                 getattr(layer, part)[ADAPTER].weight.copy_(state[f"{base}.{part}.weight"])
 
 
@@ -224,7 +202,7 @@ def save_adapter(backbone: Backbone, folder: Path) -> None:
     """
     if backbone.placement is None:
         raise BackboneError("This backbone carries no adapter that could be saved.")
-    targets = [_to_hugging_face(name) for name in backbone.placement.targets]
+    targets = [saved_name(name) for name in backbone.placement.targets]
     config = _peft_config(backbone.placement, targets).to_dict()
     config |= {
         "inference_mode": True,
@@ -246,7 +224,7 @@ HUGGING_FACE_BASE: Final = {
 
 
 def read_adapter(folder: Path) -> tuple[Placement, dict[str, Tensor]]:
-    """Read a peft LoRA folder made for CLIP's attention.
+    """Read a peft LoRA folder made for the towers of a CLIP.
 
     Raises:
         CheckpointError: files are missing or broken, or the adapter is of another kind.
@@ -269,7 +247,7 @@ def read_adapter(folder: Path) -> tuple[Placement, dict[str, Tensor]]:
     try:
         return (
             Placement(
-                targets=tuple(_from_hugging_face(str(target)) for target in targets),
+                targets=tuple(target_name(str(target)) for target in targets),
                 rank=int(config["r"]),
                 alpha=float(config["lora_alpha"]),
                 dropout=float(config.get("lora_dropout") or 0.0),
@@ -290,20 +268,3 @@ def load_adapter(backbone: Backbone, folder: Path) -> None:
     place, state = read_adapter(folder)
     adapt(backbone, place, seed=0)
     load_adapter_state(backbone.model, state, source=str(folder))
-
-
-def _from_hugging_face(name: str) -> str:
-    for ours, theirs in _TOWERS.values():
-        if name.startswith(theirs):
-            parts = name.removeprefix(theirs).split(".")
-            if len(parts) == 3 and parts[1] == "self_attn" and parts[2] in PROJECTIONS.values():
-                return f"{ours}{int(parts[0])}.attn.{parts[2]}"
-    raise ValueError(f"'{name}' is not an attention projection of CLIP")
-
-
-def _to_hugging_face(name: str) -> str:
-    for ours, theirs in _TOWERS.values():
-        if name.startswith(ours):
-            index, _, projection = name.removeprefix(ours).split(".")
-            return f"{theirs}{index}.self_attn.{projection}"
-    raise ValueError(f"{name} is in no tower")

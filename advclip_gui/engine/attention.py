@@ -1,125 +1,179 @@
-"""Split open_clip's fused attention into q, k, v and output projections that peft can adapt.
-
-``nn.MultiheadAttention`` keeps q, k and v in one weight and calls it through a function, so a LoRA
-layer cannot be put on one of them. peft's own wrapper shares one ``A`` over all three, which is not
-the published method. Here every projection becomes an ordinary ``nn.Linear`` with the same weights.
-"""
+"""What the two towers of a model are made of, and how their fused attention is split for LoRA."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from advclip_gui.engine.errors import BackboneError
+from advclip_gui.engine.split_modules import (
+    PROJECTIONS,
+    TIMM_ATTENTIONS,
+    SplitAttention,
+    SplitTimmAttention,
+)
 
-PROJECTIONS = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
-"""Setting to module name, which is also Hugging Face's."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-_PLAIN_ATTENTION_LENGTH = 300
-"""Up to this many tokens two plain products beat the fused CPU kernel, whose backward is slow."""
+    from advclip_gui.settings import Matrix
+
+__all__ = ["PROJECTIONS", "WAY_OUT", "Block", "SplitAttention", "SplitTimmAttention", "TextTower",
+           "split_attention", "text_tower", "tower_blocks"]  # fmt: skip
+
+WAY_OUT: Final = "Choose a transformer such as ViT-B-32, ViT-B-16-SigLIP, EVA02-B-16 or MobileCLIP-B."
+_SPLIT: Final = (SplitAttention, SplitTimmAttention)
+_KNOWN: Final = (nn.MultiheadAttention, *TIMM_ATTENTIONS, *_SPLIT)
 
 
-class SplitAttention(nn.Module):
-    """Multi-head self-attention with separate projections; same result as the fused module."""
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A residual block that carries attention.
 
-    def __init__(self, fused: nn.MultiheadAttention) -> None:
-        """Take over the weights of `fused`, without copying them twice.
+    Attributes:
+        path: of the block in the model.
+        module: the block.
+        attention_name: of its attention, as an attribute of the block.
+    """
+
+    path: str
+    module: nn.Module
+    attention_name: str
+
+    @property
+    def attention(self) -> nn.Module:
+        """The attention as it is now, fused or split."""
+        attention: nn.Module = getattr(self.module, self.attention_name)
+        return attention
+
+    def targets(self, matrix: Matrix) -> tuple[str, ...]:
+        """Full names, in the split model, of the linear layers that a setting means.
 
         Raises:
-            BackboneError: the module has features CLIP does not use.
+            BackboneError: an MLP is meant, and it holds convolutions instead.
         """
-        super().__init__()
-        parameters = dict(fused.named_parameters(recurse=False))
-        in_proj_weight = parameters.get("in_proj_weight")  # absent where q, k, v differ in width
-        in_proj_bias = parameters.get("in_proj_bias")
-        if (
-            in_proj_weight is None
-            or fused.bias_k is not None
-            or fused.add_zero_attn
-            or not fused.batch_first
-        ):
+        if matrix != "mlp":
+            return (f"{self.path}.{self.attention_name}.{PROJECTIONS[matrix]}",)
+        names = self.linear_mlp()
+        if not names:
             raise BackboneError(
-                "This model's attention is not the plain self-attention that LoRA is put on here."
+                f"The MLP of {self.path} has no linear layers; it is made of convolutions.",
+                "Leave 'mlp' out of the matrices.",
             )
-        width = fused.embed_dim
-        self.num_heads = fused.num_heads
-        self.head_width = width // fused.num_heads
-        weights = in_proj_weight.detach().chunk(3)
-        biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.detach().chunk(3)
-        self.q_proj, self.k_proj, self.v_proj = (
-            _linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)
-        )
-        out = dict(fused.out_proj.named_parameters())
-        self.out_proj = _linear(out["weight"].detach(), out["bias"].detach() if "bias" in out else None)
+        return names
 
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None = None, **_: Any
-    ) -> tuple[Tensor, None]:
-        """(N, L, W) x 3 -> (N, L, W); `attn_mask` (L, L) is added to the scores."""
-        batch, length, width = query.shape
+    def linear_mlp(self) -> tuple[str, ...]:
+        """Full names of the MLP's linear layers, none where it is made of convolutions."""
+        return tuple(_linear_layers(self.module.get_submodule("mlp"), f"{self.path}.mlp"))
 
-        def heads(x: Tensor) -> Tensor:
-            return x.view(batch, -1, self.num_heads, self.head_width).transpose(1, 2)
 
-        q, k, v = heads(self.q_proj(query)), heads(self.k_proj(key)), heads(self.v_proj(value))
-        if query.device.type == "cpu" and length <= _PLAIN_ATTENTION_LENGTH:
-            scores = (q * self.head_width**-0.5) @ k.transpose(-2, -1)
-            if attn_mask is not None:
-                scores = scores + attn_mask
-            mixed = scores.softmax(-1).to(v.dtype) @ v
+def _linear_layers(module: nn.Module, path: str) -> Iterator[str]:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear) or hasattr(child, "base_layer"):  # the latter: adapted already
+            yield f"{path}.{name}"
         else:
-            mask = None if attn_mask is None else attn_mask.to(q.dtype)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width)), None
+            yield from _linear_layers(child, f"{path}.{name}")
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    layer.weight = nn.Parameter(weight.clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.clone())
-    return layer
+def tower_blocks(model: nn.Module) -> dict[str, tuple[Block, ...]]:
+    """Return the blocks of both towers that carry attention, bottom up: {"vision": ..., "text": ...}.
 
-
-def tower_blocks(model: nn.Module) -> dict[str, nn.ModuleList]:
-    """Return the residual blocks of both towers, {"vision": ..., "text": ...}.
+    Blocks without attention (a network of convolutions with a few attention stages at its end) are
+    passed over and do not count.
 
     Raises:
-        BackboneError: the model has no transformer towers of the known shape.
+        BackboneError: a tower has no such block, or one whose attention cannot be split.
     """
-    towers = {"vision": "visual.transformer.resblocks", "text": "transformer.resblocks"}
-    found: dict[str, nn.ModuleList] = {}
-    for tower, path in towers.items():
-        module: Any = model
-        for part in path.split("."):
-            module = getattr(module, part, None)
-        if not isinstance(module, nn.ModuleList):
+    roots = {"vision": "visual", "text": "text" if hasattr(model, "text") else "transformer"}
+    found: dict[str, tuple[Block, ...]] = {}
+    for tower, path in roots.items():
+        root = getattr(model, path, None)
+        blocks = tuple(_blocks(root, path)) if isinstance(root, nn.Module) else ()
+        if not blocks:
+            kind = "missing" if root is None else f"a {type(getattr(root, 'trunk', root)).__name__}"
             raise BackboneError(
-                f"The {tower} tower of this model is no open_clip transformer; LoRA cannot be placed on it.",
-                "Choose a ViT model such as ViT-B-32 or ViT-B-16.",
+                f"The {tower} tower of this model is {kind} without attention blocks; "
+                "LoRA cannot be placed on it.",
+                WAY_OUT,
             )
-        found[tower] = module
+        for index, block in enumerate(blocks):
+            if type(block.attention) not in _KNOWN:  # a subclass may compute something else
+                raise BackboneError(
+                    f"Block {index} of the {tower} tower has a {type(block.attention).__name__}, "
+                    "which cannot be split into q, k and v projections.",
+                    WAY_OUT,
+                )
+        found[tower] = blocks
     return found
+
+
+def _blocks(module: nn.Module, path: str) -> Iterator[Block]:
+    """Modules that hold an MLP and, beside it, an attention."""
+    children = dict(module.named_children())
+    if "mlp" in children:
+        names = [name for name, child in children.items() if name == "attn" or type(child) in _KNOWN]
+        if names:
+            yield Block(path, module, names[0])
+            return
+    for name, child in children.items():
+        yield from _blocks(child, f"{path}.{name}")
 
 
 def split_attention(model: nn.Module) -> None:
     """Replace every fused attention of both towers, in place; a split model is left as it is.
 
     Raises:
-        BackboneError: a block has an attention of another kind.
+        BackboneError: a tower has no attention, or one that cannot be split.
     """
-    for tower, blocks in tower_blocks(model).items():
-        for index, block in enumerate(blocks):
-            attention = block.attn
-            if isinstance(attention, SplitAttention):
-                continue
-            if type(attention) is not nn.MultiheadAttention:
-                raise BackboneError(
-                    f"Block {index} of the {tower} tower has a {type(attention).__name__}, "
-                    "which cannot be split into q, k and v projections."
-                )
-            block.attn = SplitAttention(attention)
+    for blocks in tower_blocks(model).values():
+        for block in blocks:
+            attention = block.attention
+            if isinstance(attention, nn.MultiheadAttention):
+                setattr(block.module, block.attention_name, SplitAttention(attention))
+            elif type(attention) in TIMM_ATTENTIONS:
+                setattr(block.module, block.attention_name, SplitTimmAttention(attention))
+
+
+@dataclass(frozen=True, slots=True)
+class TextTower:
+    """How a text tower reads its answer.
+
+    Attributes:
+        module: where embedding, transformer, final norm and projection are found.
+        pool: "argmax" (largest token number), "eos" (first such token), "last" or "first".
+        eos: number of the end-of-text token, for "eos".
+        causal: no token sees a later one.
+    """
+
+    module: Any
+    pool: str
+    eos: int
+    causal: bool
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether what stands behind the end-of-text token changes nothing."""
+        return self.causal and self.pool in {"argmax", "eos"}
+
+
+def text_tower(model: Any) -> TextTower:
+    """Describe the text tower of an open_clip ``CLIP`` or ``CustomTextCLIP``.
+
+    Raises:
+        BackboneError: it reads its answer in a way that is not supported.
+    """
+    if hasattr(model, "text"):
+        module = model.text
+        pool, eos = getattr(module, "pool_type", ""), getattr(module, "eos_id", 0)
+    else:
+        module = model
+        pool, eos = getattr(model, "text_pool_type", "argmax"), getattr(model, "text_eos_id", 0)
+    unusual = getattr(module, "cls_emb", None) is not None or getattr(module, "use_pad_mask", False)
+    if unusual or pool not in {"argmax", "eos", "last", "first"}:
+        raise BackboneError(
+            "The text tower of this model is not read at one of its prompt's tokens, which is needed here.",
+            WAY_OUT,
+        )
+    return TextTower(module, pool, int(eos), module.attn_mask is not None)

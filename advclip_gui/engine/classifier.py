@@ -9,41 +9,58 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from advclip_gui.engine.attention import text_tower
 from advclip_gui.engine.prompts import fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from advclip_gui.engine.attention import TextTower
     from advclip_gui.engine.backbones import Backbone
 
 
 def tokenize(backbone: Backbone, class_names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """Tokens (C * T, L) of every template around every class, cut behind the longest prompt.
+    """Tokens (C * T, L) of every template around every class, cut behind the longest prompt if that is exact.
 
-    The text tower is causal and reads its answer at the end-of-text token, so nothing behind the
-    longest one can change a feature: the cut is exact.
+    A causal text tower that reads its answer at the end-of-text token sees nothing behind it. One that
+    looks both ways, or reads at a fixed place (SigLIP: the last), gets its full length.
     """
     tokens: Tensor = backbone.tokenizer([text for name in class_names for text in fill(templates, name)])
-    return tokens[:, : int(tokens.argmax(dim=-1).max()) + 1].to(backbone.device)
+    tower = text_tower(backbone.model)
+    if tower.can_be_cut:
+        tokens = tokens[:, : int(_positions(tower, tokens).max()) + 1]
+    return tokens.to(backbone.device)
+
+
+def _positions(tower: TextTower, tokens: Tensor) -> Tensor:
+    """Where each prompt's answer is read, (N,) int64."""
+    if tower.pool == "argmax":
+        return tokens.argmax(dim=-1)
+    if tower.pool == "eos":
+        return (tokens == tower.eos).int().argmax(dim=-1)
+    place = 0 if tower.pool == "first" else tokens.shape[1] - 1
+    return torch.full((len(tokens),), place, device=tokens.device)
 
 
 def encode_tokens(model: Any, tokens: Tensor, classes: int) -> Tensor:
     """L2-normalised text features (C, D): each class's templates averaged, then normalised again.
 
     Args:
-        model: an open_clip CLIP.
+        model: an open_clip CLIP or CustomTextCLIP.
         tokens: (C * T, L), from `tokenize`.
         classes: C.
     """
+    tower = text_tower(model)
+    text = tower.module
     length = tokens.shape[1]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    mask = None if model.attn_mask is None else model.attn_mask[:length, :length]
-    x = model.ln_final(model.transformer(x, attn_mask=mask))
-    x = x[torch.arange(len(x), device=x.device), tokens.argmax(dim=-1)]
-    if isinstance(model.text_projection, nn.Linear):
-        x = model.text_projection(x)
-    elif model.text_projection is not None:
-        x = x @ model.text_projection
+    x = text.token_embedding(tokens) + text.positional_embedding[:length]
+    mask = None if text.attn_mask is None else text.attn_mask[:length, :length]
+    x = text.ln_final(text.transformer(x, attn_mask=mask))
+    x = x[torch.arange(len(x), device=x.device), _positions(tower, tokens)]
+    if isinstance(text.text_projection, nn.Linear):
+        x = text.text_projection(x)
+    elif text.text_projection is not None:
+        x = x @ text.text_projection
     features = F.normalize(x.float(), dim=-1).view(classes, -1, x.shape[-1])
     return F.normalize(features.mean(dim=1), dim=-1)
 
@@ -80,7 +97,8 @@ class ClipClassifier(nn.Module):
         self.register_buffer("mean", torch.tensor(backbone.mean, device=backbone.device).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std, device=backbone.device).view(1, 3, 1, 1))
         self.register_buffer("text_features", text_features.detach())
-        self.register_buffer("logit_scale", model.logit_scale.detach().exp().float())
+        # A logit bias (SigLIP) is the same for every class: neither softmax nor argmax sees it.
+        self.register_buffer("logit_scale", model.logit_scale.detach().exp().float().reshape(()))
 
     @property
     def device(self) -> torch.device:

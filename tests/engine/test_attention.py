@@ -39,7 +39,7 @@ def test_splitting_twice_changes_nothing(backbone) -> None:
 
 def test_a_block_with_another_attention_is_named(new_backbone) -> None:
     backbone = new_backbone(split=False)
-    tower_blocks(backbone.model)["vision"][1].attn = nn.Identity()
+    tower_blocks(backbone.model)["vision"][1].module.attn = nn.Identity()
     with pytest.raises(BackboneError, match="Block 1 of the vision tower has a Identity"):
         split_attention(backbone.model)
 
