@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 
 from advclip_gui.engine.attention import split_attention
-from advclip_gui.engine.catalog import BackboneEntry, availability, entry
+from advclip_gui.engine.blueprint import build, draw, model_config
+from advclip_gui.engine.catalog import availability, entry
 from advclip_gui.engine.errors import BackboneError, CheckpointError
-from advclip_gui.engine.recipe_facts import model_config
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
 
 import open_clip  # noqa: E402 (needs the cure above)
-from open_clip.model import CLIP  # noqa: E402
 
 if TYPE_CHECKING:
     from advclip_gui.engine.adapters import Placement
@@ -84,14 +83,18 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     if not state.here or state.path is None:
         raise BackboneError(state.sentence)
     control.progress("Loading the backbone", 0, 3, chosen.title)
+    config = model_config(settings)
+    if settings.quick_gelu is not None:
+        config["quick_gelu"] = settings.quick_gelu
+    weights, preprocess = Path(state.path), {**_PREPROCESS, "size": draw(config).image_size}
     if chosen.name == "advclip-mini":
-        folder = Path(state.path)
-        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-        weights, preprocess = folder / "open_clip_model.safetensors", config["preprocess_cfg"]
-        model = CLIP(**config["model_cfg"])
+        stored = json.loads((weights / "open_clip_config.json").read_text(encoding="utf-8"))
+        preprocess = stored["preprocess_cfg"]
+        weights /= "open_clip_model.safetensors"
     else:
-        weights = Path(state.path)
-        model, preprocess = _create(chosen, settings)
+        preprocess |= published_preprocessing(chosen.architecture or settings.architecture, chosen.weights)
+    tokenizer = make_tokenizer(config)
+    model = build(config)
     control.progress("Loading the backbone", 1, 3, weights.name)
     _load_weights(model, read_state_dict(weights), weights)
     digest = file_sha256(weights, control)
@@ -102,7 +105,7 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     control.progress("Loading the backbone", 3, 3)
     return Backbone(
         model=model,
-        tokenizer=open_clip.get_tokenizer("ViT-B-32"),
+        tokenizer=tokenizer,
         image_size=int(preprocess["size"]),
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
@@ -117,17 +120,56 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     )
 
 
-def _create(chosen: BackboneEntry, settings: BackboneSettings) -> tuple[CLIP, dict[str, Any]]:
-    """Build the model with random weights and return it with its preprocessing."""
-    architecture = chosen.architecture or settings.architecture
-    config = model_config(settings)
-    if settings.quick_gelu is not None:
-        config["quick_gelu"] = settings.quick_gelu
-    preprocess = {**_PREPROCESS, "size": config["vision_cfg"]["image_size"]}
-    if chosen.weights:
-        published = open_clip.get_pretrained_cfg(architecture, chosen.weights)
-        preprocess |= {key: published[key] for key in _PREPROCESS if key in published}
-    return CLIP(**config), preprocess
+def published_preprocessing(architecture: str, weights: str = "") -> dict[str, Any]:
+    """Mean, std, interpolation and resize mode that are published with weights, as far as they are.
+
+    Args:
+        architecture: open_clip's name.
+        weights: open_clip's tag; "" where they are not known, as with a file of the user's own: then
+            what is published for this architecture counts where all its weights agree on it.
+    """
+    tags = [weights] if weights else open_clip.list_pretrained_tags_by_model(architecture)
+    published = [open_clip.get_pretrained_cfg(architecture, tag) for tag in tags]
+    agreed = {}
+    for key, usual in _PREPROCESS.items():
+        values = [settings.get(key, usual) for settings in published]
+        if values and all(value == values[0] for value in values):
+            agreed[key] = values[0]
+    return agreed
+
+
+def make_tokenizer(config: dict[str, Any]) -> Any:
+    """The tokenizer of a configuration: open_clip's own, or one from the hub that was fetched before.
+
+    Raises:
+        BackboneError: it belongs to a hub repository and is not on this machine.
+    """
+    text = config["text_cfg"]
+    length, name = int(text.get("context_length", 77)), text.get("hf_tokenizer_name", "")
+    if not name:
+        return open_clip.get_tokenizer("ViT-B-32", context_length=length)
+    from huggingface_hub import constants
+    from transformers import PretrainedConfig
+
+    # Repositories of open_clip models hold a tokenizer and no transformers model: there, an empty
+    # configuration stands in for the one that would be looked for.
+    for more in ({}, {"config": PretrainedConfig()}):
+        try:
+            return open_clip.tokenizer.HFTokenizer(
+                name,
+                context_length=length,
+                tokenizer_mode=text.get("tokenizer_mode"),
+                cache_dir=constants.HF_HUB_CACHE,
+                local_files_only=True,  # never the network
+                **text.get("tokenizer_kwargs", {}),
+                **more,
+            )
+        except (OSError, ValueError, ImportError) as error:
+            reason = error
+    raise BackboneError(
+        f"This model's text is split by the tokenizer of {name}, which is not on this machine or broken.",
+        f"Fetch it once while online, with: hf download {name} --include '*.json' '*.model'.",
+    ) from reason
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

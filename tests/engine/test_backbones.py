@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import socket
+from typing import ClassVar
 
 import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from advclip_gui.engine.backbones import load_backbone, read_state_dict
+from advclip_gui.engine import blueprint
+from advclip_gui.engine.backbones import load_backbone, published_preprocessing, read_state_dict
+from advclip_gui.engine.blueprint import build, costs, model_config
 from advclip_gui.engine.catalog import CATALOG, availability, cached_weights
-from advclip_gui.engine.classifier import build_classifier
+from advclip_gui.engine.classifier import build_classifier, tokenize
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.recipe_facts import describe_recipe
-from advclip_gui.settings import BackboneSettings, RunSettings
+from advclip_gui.settings import BackboneSettings, LoraSettings, RunSettings
 
 CPU = torch.device("cpu")
 
@@ -99,12 +103,96 @@ def test_unknown_names_are_refused_with_the_known_ones(tmp_path) -> None:
         load_backbone(local(path, "ViT-Z-99"), device=CPU, control=Control())
 
 
-@pytest.mark.parametrize("architecture", ["RN50", "ViT-B-16-SigLIP", "convnext_base", "EVA02-B-16"])
-def test_other_towers_are_refused_before_anything_is_loaded(tmp_path, architecture) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "reason"),
+    [
+        ("RN50", "vision tower of this model is a ModifiedResNet without attention blocks"),
+        ("convnext_base", "vision tower of this model is a ConvNeXt without attention blocks"),
+        ("swin_base_patch4_window7_224", "Block 0 of the vision tower has a WindowAttention"),
+        ("vit_relpos_medium_patch16_cls_224", "Block 0 of the vision tower has a RelPosAttention"),
+        ("coca_ViT-B-32", "a captioning model"),
+        ("roberta-ViT-B-32", "text tower is the Hugging Face model roberta-base"),
+    ],
+)
+def test_other_towers_are_refused_before_anything_is_loaded(tmp_path, architecture, reason) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"never read")
-    with pytest.raises(BackboneError, match="not the plain transformers"):
-        load_backbone(local(path, architecture), device=CPU, control=Control())
+    for ask in (
+        lambda settings: load_backbone(settings, device=CPU, control=Control()),
+        lambda settings: describe_recipe(RunSettings(backbone=settings), classes=2, flops_per_second=None),
+    ):
+        with pytest.raises(BackboneError, match=f"{architecture} cannot be adapted.*{reason}.*Choose a"):
+            ask(local(path, architecture))
+
+
+class TestTokenizers:
+    """A small model whose words are split by a tokenizer of its own, as SigLIP's are."""
+
+    CONFIG: ClassVar = {
+        "embed_dim": 64,
+        "custom_text": True,
+        "vision_cfg": {
+            "timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": None, "image_size": 160,
+        },
+        "text_cfg": {
+            "context_length": 9, "vocab_size": 20, "width": 32, "heads": 2, "layers": 1,
+            "hf_tokenizer_name": "someone/words", "tokenizer_kwargs": {"clean": "canonicalize"},
+            "no_causal_mask": True, "pool_type": "last",
+        },
+    }  # fmt: skip
+
+    @pytest.fixture
+    def settings(self, tmp_path, monkeypatch) -> BackboneSettings:
+        monkeypatch.setattr(open_clip, "get_model_config", lambda _: copy.deepcopy(self.CONFIG))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        model = build(self.CONFIG)
+        save_file(model.state_dict(), tmp_path / "x.safetensors")
+        return local(tmp_path / "x.safetensors", "small")
+
+    def test_not_here(self, settings) -> None:
+        with pytest.raises(BackboneError, match=r"tokenizer of someone/words.*hf download someone/words"):
+            load_backbone(settings, device=CPU, control=Control())
+
+    def test_in_the_hub_cache(self, settings, tmp_path) -> None:
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        snapshot = tmp_path / "hub" / "models--someone--words" / "snapshots" / "abc"
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs" / "main").write_text("abc")
+        words = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "a", "photo", "of", "cat"])}
+        tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.save(str(snapshot / "tokenizer.json"))
+        (snapshot / "tokenizer_config.json").write_text(
+            '{"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]"}'
+        )
+        backbone = load_backbone(settings, device=CPU, control=Control())
+        assert backbone.image_size == 160
+        tokens = tokenize(backbone, ["cat"], ["a photo of a {}."])
+        assert tokens.tolist() == [[2, 3, 4, 2, 5, 0, 0, 0, 0]]  # whole, and the full stop cleaned away
+        classifier = build_classifier(backbone, ("cat", "photo"), ("a {}",))
+        assert classifier(torch.rand(1, 3, 160, 160)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "weights", "mean", "interpolation", "resize_mode"),
+    [
+        ("ViT-B-16-SigLIP", "", 0.5, "bicubic", "squash"),
+        ("MobileCLIP-S1", "", 0.0, "bilinear", "shortest"),
+        ("EVA02-B-16", "", 0.48145466, "bicubic", "shortest"),
+        ("ViT-B-32", "", 0.48145466, "bicubic", "shortest"),
+        ("ViT-L-14", "laion2b_s32b_b82k", 0.5, "bicubic", "shortest"),
+    ],
+)
+def test_preprocessing_is_the_published_one(architecture, weights, mean, interpolation, resize_mode) -> None:
+    published = published_preprocessing(architecture, weights)
+    assert published["mean"][0] == mean
+    assert (published["interpolation"], published["resize_mode"]) == (interpolation, resize_mode)
+
+
+def test_where_published_weights_disagree_nothing_is_claimed() -> None:
+    assert "mean" not in published_preprocessing("ViT-L-14")
 
 
 class TestBadFiles:
@@ -177,8 +265,55 @@ def test_cancel_is_noticed_while_loading() -> None:
         load_backbone(BackboneSettings(), device=CPU, control=control)
 
 
-def test_the_papers_placement_has_184320_parameters() -> None:
-    settings = RunSettings(backbone=BackboneSettings(name="ViT-B-32", weights="openai"))
-    facts = describe_recipe(settings, classes=10, flops_per_second=None)
-    assert facts.trainable_parameters == 184_320
-    assert (facts.total_steps, facts.image_size, facts.estimated_seconds) == (8000, 224, None)
+def facts_of(architecture: str, **lora):
+    backbone = BackboneSettings(name="local", checkpoint="x", architecture=architecture)
+    settings = RunSettings(backbone=backbone, lora=LoraSettings(**lora))
+    return describe_recipe(settings, classes=10, flops_per_second=1e11)
+
+
+class TestRecipeFacts:
+    def test_the_papers_placement_has_184320_parameters(self) -> None:
+        settings = RunSettings(backbone=BackboneSettings(name="ViT-B-32", weights="openai"))
+        facts = describe_recipe(settings, classes=10, flops_per_second=None)
+        assert facts.trainable_parameters == 184_320
+        assert (facts.total_steps, facts.image_size, facts.estimated_seconds) == (8000, 224, None)
+
+    @pytest.mark.parametrize(
+        ("architecture", "blocks"),
+        [
+            ("ViT-L-14", {1024: 24, 768: 12}),
+            ("ViT-B-16-SigLIP", {768: 12 + 12}),
+            ("EVA02-B-16", {768: 12, 512: 12}),
+            ("MobileCLIP-B", {768: 12, 512: 12}),
+            ("MobileCLIP-S1", {1024: 2, 512: 12}),
+        ],
+    )
+    def test_other_families_are_counted_exactly(self, architecture, blocks) -> None:
+        expected = sum(count * 3 * 2 * (width + width) for width, count in blocks.items())
+        assert facts_of(architecture).trainable_parameters == expected
+
+    def test_an_mlp_counts_both_its_layers(self) -> None:
+        per_block = {width: 2 * 2 * (width + 4 * width) for width in (768, 512)}
+        facts = facts_of("ViT-B-32", matrices=("mlp",), layers=(0, 11))
+        assert facts.trainable_parameters == 2 * sum(per_block.values())
+
+    def test_layers_no_tower_has_are_refused(self) -> None:
+        with pytest.raises(BackboneError, match="12 blocks in its vision tower and 12 blocks"):
+            facts_of("ViT-B-32", layers=(12,))
+
+    def test_operations_are_those_of_the_formula(self) -> None:
+        config = model_config(BackboneSettings(name="ViT-B-32", weights="openai"))
+        width, tokens, layers = 768, 50, 12
+        transformer = layers * (24 * width**2 * tokens + 4 * tokens**2 * width)
+        patches = 2 * 3 * 32**2 * width * 49 + 2 * width * 512
+        assert costs(config)["vision"].flops == transformer + patches
+        width, tokens = 512, 12
+        transformer = layers * (24 * width**2 * tokens + 4 * tokens**2 * width)
+        assert costs(config)["text"].flops == transformer
+
+    def test_an_architecture_is_built_once(self, monkeypatch) -> None:
+        built = []
+        monkeypatch.setattr(blueprint, "build", lambda config: built.append(config) or build(config))
+        first = facts_of("ViT-S-16-alt", rank=2)
+        assert facts_of("ViT-S-16-alt", rank=4).trainable_parameters == 2 * first.trainable_parameters
+        assert len(built) == 1
