@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.settings import TrainingSettings
 
-_FIRST_SCALE, _GROW_AFTER = 2.0**12, 1000
+_FIRST_SCALE, _GROW_AFTER = 2.0**8, 1000
 """Loss scale of float16 at the start, and good steps in a row after which it is doubled."""
 
 
@@ -34,7 +34,7 @@ class GuardedAdamW:
 
     Attributes:
         skipped: steps passed over so far, int64 scalar on the device.
-        worst_row: most of them in a row, int64 scalar on the device.
+        worst_row: most of them in a row that no smaller loss scale can cure, int64 scalar on the device.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class GuardedAdamW:
 
     def _count(self, bad: Tensor) -> None:
         self.skipped += bad
-        self._row = torch.where(bad, self._row + 1, 0)
+        # Too large a loss scale is no nonsense yet: it is halved until it fits.
+        self._row = torch.where(bad & (self.scale <= 1), self._row + 1, 0)
         self.worst_row = torch.maximum(self.worst_row, self._row)
         if self._scaled:
             self._good = torch.where(bad, 0, self._good + 1)

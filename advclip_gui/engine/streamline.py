@@ -1,0 +1,97 @@
+"""The same image features with less work: what nothing reads is not computed.
+
+Two changes to an open_clip vision transformer, in place, with the same weights under the same names:
+
+- The class token is all that is read behind the last block, so that block computes its query,
+  its output projection and its MLP for this token only (keys and values still see every token).
+- Patches do not overlap, so cutting them out and one matrix product replace the convolution, whose
+  backward pass to the pixels is slow on a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from advclip_gui.engine.torchvision_cure import ensure_torchvision
+
+ensure_torchvision()
+
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer  # noqa: E402 (needs the cure)
+
+
+class ClassTokenBlock(nn.Module):
+    """A residual attention block that answers for the first token alone."""
+
+    def __init__(self, block: ResidualAttentionBlock) -> None:
+        """Take over the parts of a block, under their names."""
+        super().__init__()
+        self.ln_1, self.attn, self.ls_1 = block.ln_1, block.attn, block.ls_1
+        self.ln_2, self.mlp, self.ls_2 = block.ln_2, block.mlp, block.ls_2
+
+    def forward(self, x: Tensor, *, attn_mask: Tensor | None = None) -> Tensor:
+        """(N, L, W) -> (N, 1, W)."""
+        if attn_mask is not None:
+            raise ValueError("a vision tower has no attention mask")
+        normed = self.ln_1(x)
+        first: Tensor = x[:, :1] + self.ls_1(self.attn(normed[:, :1], normed, normed)[0])
+        answer: Tensor = first + self.ls_2(self.mlp(self.ln_2(first)))
+        return answer
+
+
+class PatchProduct(nn.Conv2d):
+    """A convolution whose stride is its kernel, as a matrix product over patches."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name of the overridden method)
+        """(N, C, H, W) -> (N, D, H / P, W / P)."""
+        count, channels, height, width = input.shape
+        down, right = self.kernel_size
+        rows, columns = height // down, width // right
+        patches = input[:, :, : rows * down, : columns * right]
+        patches = patches.reshape(count, channels, rows, down, columns, right).permute(0, 2, 4, 1, 3, 5)
+        product = F.linear(patches.reshape(count, rows * columns, -1), self.weight.flatten(1), self.bias)
+        return product.transpose(1, 2).reshape(count, -1, rows, columns)
+
+
+def streamline(model: Any) -> None:
+    """Change what can be changed in a model's vision tower; other towers are left as they are.
+
+    Args:
+        model: an open_clip CLIP whose attention is split.
+    """
+    visual = model.visual
+    if not isinstance(visual, VisionTransformer):
+        return
+    if _is_patch_product(visual.conv1):
+        visual.conv1 = _patch_product(visual.conv1)
+    reads_class_token = visual.pool_type == "tok" and visual.attn_pool is None and not visual.output_tokens
+    blocks = visual.transformer.resblocks
+    if reads_class_token and type(blocks[-1]) is ResidualAttentionBlock:
+        blocks[-1] = ClassTokenBlock(blocks[-1])
+
+
+def _is_patch_product(convolution: nn.Conv2d) -> bool:
+    return (
+        type(convolution) is nn.Conv2d
+        and convolution.kernel_size == convolution.stride
+        and convolution.padding in {(0, 0), 0}
+        and convolution.dilation == (1, 1)
+        and convolution.groups == 1
+    )
+
+
+def _patch_product(convolution: nn.Conv2d) -> PatchProduct:
+    down, right = convolution.kernel_size
+    with torch.device("meta"):
+        product = PatchProduct(
+            convolution.in_channels,
+            convolution.out_channels,
+            (down, right),
+            (down, right),
+            bias=convolution.bias is not None,
+        )
+    product.weight, product.bias = convolution.weight, convolution.bias
+    return product
