@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import EvalDone, Event, Log, Progress, StepDone, TrainingStarted
+from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES, images_text, plain_radius
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+_MODELS = {"clip-lora": "CLIP-LoRA"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,8 +33,15 @@ class Watcher:
     taken the control (while torch is being imported), stops at once.
     """
 
-    def __init__(self, *, interactive: bool | None = None) -> None:
-        """Prepare the control; `interactive` None asks whether standard error is a terminal."""
+    def __init__(self, *, interactive: bool | None = None, protocol: str = "") -> None:
+        """Prepare the control.
+
+        Args:
+            interactive: whether standard error is a terminal; None asks.
+            protocol: of the training that is watched, said with each of its figures.
+        """
+        self._protocol = protocol
+        self._begun: set[str] = set()
         self._control = Control(self._show)
         self._in_use = False
         self._interactive = sys.stderr.isatty() if interactive is None else interactive
@@ -86,18 +95,29 @@ class Watcher:
                 f"Training {event.trainable_parameters:,} parameters for {event.total_steps:,} steps "
                 f"on {event.device}; run folder {event.run_dir}"
             )
+            if event.protocol in PROTOCOL_SENTENCES:
+                self._line(PROTOCOL_SENTENCES[event.protocol])
         elif isinstance(event, EvalDone):
             self._accuracy = f"clean {event.clean_accuracy:.1%}  robust {event.robust_accuracy:.1%}"
+            protocol = f"{self._protocol} protocol, " if self._protocol else ""
             self._line(
-                f"Step {event.step:,}  {event.model}  clean {100 * event.clean_accuracy:.1f} %  robust "
-                f"{100 * event.robust_accuracy:.1f} %  ({event.attack}, {event.epsilon * 255:g}/255, "
-                f"n = {event.n} {event.split})"
+                f"Step {event.step:,}  {_MODELS.get(event.model, event.model)}  "
+                f"clean {100 * event.clean_accuracy:.1f} %  robust {100 * event.robust_accuracy:.1f} %  "
+                f"({protocol}{event.attack}, {plain_radius(event.epsilon, event.norm)}, "
+                f"n = {images_text(event.n, event.split)})"
             )
         elif isinstance(event, StepDone):
             detail = f"loss {event.adversarial_loss:.3f}  {self._accuracy}"
             self._progress("Training", event.step, event.total_steps, detail)
         elif isinstance(event, Progress):
+            self._announce(event.task)
             self._progress(event.task, event.done, event.total, event.detail)
+
+    def _announce(self, task: str) -> None:
+        """Write that a part begins which takes as long as the training itself."""
+        if task == COMPARISON_TASK and task not in self._begun:
+            self._begun.add(task)
+            self._line(f"{task} ...")
 
     def _line(self, text: str) -> None:
         if self._bars is not None:
@@ -110,22 +130,30 @@ class Watcher:
         if self._bars is None:
             return
         if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total or None, detail="")
+            self._tasks[task] = self._bars.add_task(task, total=total or None, detail="", count="")
         bar = self._tasks[task]
-        self._bars.update(bar, completed=done, total=total or None, detail=detail)
+        count = count_text(task, done, total)
+        self._bars.update(bar, completed=done, total=total or None, detail=detail, count=count)
         if total and done >= total:
             self._bars.remove_task(self._tasks.pop(task))
 
 
+def count_text(task: str, done: int, total: int) -> str:
+    """Write how far a task is: downloads in megabytes, everything else as a count."""
+    if "download" in task.casefold():
+        return f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else f"{done / 1e6:,.1f} MB"
+    return f"{done:,}/{total:,}" if total else f"{done:,}"
+
+
 def _make_bars() -> Bars:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}", markup=False),
         console=Console(stderr=True),

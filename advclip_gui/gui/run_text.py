@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from advclip_gui.gui.evaluation_text import percent
-from advclip_gui.settings import DEMO_FOLDER
+from advclip_gui.gui.run_norm import norm_of
+from advclip_gui.settings import DEMO_FOLDER, format_layers
+from advclip_gui.wording import PROTOCOL_TITLES, norm_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,9 @@ def moment(started: float) -> str:
 
 def matches(run: RunSummary, words: str) -> bool:
     """Whether every word occurs somewhere in what the table says of a run."""
-    parts = (run.name, run.data, run.backbone, run.method, run.protocol, STATES[run.state][0], run.path.name)
+    norm = norm_of(run)
+    said = (run.protocol, PROTOCOL_TITLES[run.protocol], norm, norm_text(norm), STATES[run.state][0])
+    parts = (run.name, run.data, run.backbone, run.method, *said, run.path.name)
     text = " ".join(parts).casefold()
     return all(word in text for word in words.casefold().split())
 
@@ -88,8 +92,20 @@ def _walk(section: BaseModel, path: tuple[str, ...], prefix: str) -> list[tuple[
         if isinstance(value, BaseModel):
             rows += _walk(value, (*path, key), f"{title} · ")
         else:
-            rows.append((prefix + title, _in_words(plain[key])))
+            rows.append((prefix + title, _said(section, key) or _in_words(plain[key])))
     return rows
+
+
+def _said(section: BaseModel, key: str) -> str:
+    """Write what plain values would not tell: norms, lengths in L2, block numbers; "" for the rest."""
+    value, norm = getattr(section, key), getattr(section, "norm", "Linf")
+    if key == "norm":
+        return norm_text(value)
+    if key == "layers":
+        return format_layers(value)
+    if norm == "L2" and key in ("epsilon", "step_size"):
+        return f"{value:.4g}"
+    return ""
 
 
 def _in_words(value: object) -> str:

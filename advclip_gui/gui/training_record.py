@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, StepDone, TrainingStarted
 from advclip_gui.gui.run_history import RunHistory
-from advclip_gui.wording import PROTOCOL_SENTENCES, images_text, not_comparable, radius_text
+from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES, images_text, not_comparable, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from advclip_gui.settings import RunSettings
 
 _MOST_LINES = 5000
-COMPARISON_TASK = "Training CLIP-LoRA for comparison"
-"""What the engine calls the training without an adversary, after the run's own."""
 _WHO = {"zero-shot": "Zero-shot", "clip-lora": "CLIP-LoRA"}
 
 

@@ -14,13 +14,14 @@ from advclip_gui import __main__, __version__, cli
 from advclip_gui.commands import train
 from advclip_gui.commands.options import epsilon, epsilons
 from advclip_gui.commands.output import percent_with_interval, plain
-from advclip_gui.commands.watcher import StopNow, Watcher
+from advclip_gui.commands.watcher import StopNow, Watcher, count_text
 from advclip_gui.engine.control import Cancelled
 from advclip_gui.engine.errors import CheckpointError, SettingsError, UserError
 from advclip_gui.engine.events import EvalDone, Log, Progress
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import RunSettings
+from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def test_help_and_version(program: Callable[..., Any]) -> None:
     ("arguments", "part"),
     [
         (["trian"], "No such command"),
-        (["train"], "give a settings file, or --demo"),
+        (["train"], "give a settings file, or --demo, or --preset"),
         (["train", "--demo", "settings.toml"], "not both"),
         (["train", "--resume"], "--run-dir"),
         (["train", "--demo", "--set", "lora.rank"], "section.key=value"),
@@ -78,6 +79,15 @@ def test_help_and_version(program: Callable[..., Any]) -> None:
         (["train", "--demo", "--set", "lora.rnak=1"], "There is no setting 'lora.rnak'"),
         (["train", "--demo", "--set", "adversary.epsilon=-1"], "adversary.epsilon: "),
         (["train", "--nonsense"], "No such option"),
+        (["train", "--preset", "papre"], "there is no preset 'papre'; take one of demo, paper-b32"),
+        (["train", "--demo", "--preset", "trades"], "not both"),
+        (["train", "--demo", "--protocol", "loose"], "loose"),
+        (
+            ["train", "--demo", "--protocol", "released", "--set", "adversary.norm=L2"],
+            "adversary.norm = Linf",
+        ),
+        (["train", "--demo", "--set", "lora.layers=9-4"], "runs backwards"),
+        (["screenshots", "x", "--steps", "0"], "'--steps'"),
         (["evaluate"], "Missing argument"),
         (["evaluate", "advclip-mini", "--eps", "-1"], "below 0"),
         (["evaluate", "advclip-mini", "--eps", "300"], "did you mean 300/255"),
@@ -189,6 +199,22 @@ def test_the_demo_is_planned() -> None:
     assert changed.adversary.epsilon == pytest.approx(1 / 255)
 
 
+def test_a_protocol_sets_what_it_fixes_and_presets_are_named() -> None:
+    released, _ = train.plan(None, True, ("lora.layers=0,2-3",), None, False, protocol="released")
+    assert released == DEMO.with_values({"lora.layers": "0, 2, 3"}).under("released")
+    assert released.lora.layers == (0, 2, 3)
+    named, _ = train.plan(None, False, (), None, False, preset="released")
+    assert named == PRESETS["released"].settings
+    sound, _ = train.plan(None, False, (), None, False, preset="released", protocol="sound")
+    assert sound.protocol == "sound"
+
+
+def test_a_resumed_run_keeps_its_protocol(tmp_path: Path) -> None:
+    checkpointed(tmp_path / "run", DEMO)
+    with pytest.raises(typer.BadParameter, match="started with"):
+        train.plan(None, False, (), tmp_path / "run", True, protocol="released")
+
+
 def test_a_settings_file_is_planned(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text("[lora]\nrank = 3\n", encoding="utf-8")
@@ -274,8 +300,92 @@ def test_without_a_terminal_only_what_belongs_in_a_log_is_written(capsys: pytest
     assert lines == [
         "a note",
         "Warning: a doubt",
-        "Step 5  adapter  clean 80.0 %  robust 20.0 %  (PGD-10, 2/255, n = 100 val)",
+        "Step 5  adapter  clean 80.0 %  robust 20.0 %  (PGD-10, 2/255 in Linf, n = 100 validation images)",
     ]
+
+
+def test_training_is_watched_with_its_protocol_and_its_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    with Watcher(interactive=False, protocol="released") as watcher:
+        for done in (5, 10):
+            watcher.control.progress(COMPARISON_TASK, done, 20)
+        watcher.control.report(
+            EvalDone(
+                step=10,
+                model="clip-lora",
+                n=40,
+                epsilon=0.5,
+                norm="L2",
+                attack="PGD-100, as released",
+                split="val",
+                clean_accuracy=0.8,
+                clean_interval=(0.7, 0.9),
+                robust_accuracy=0.2,
+                robust_interval=(0.1, 0.3),
+            )
+        )
+    assert capsys.readouterr().err.splitlines() == [
+        "Training CLIP-LoRA for comparison ...",
+        "Step 10  CLIP-LoRA  clean 80.0 %  robust 20.0 %  "
+        "(released protocol, PGD-100, as released, 0.5 in L2, n = 40 validation images)",
+    ]
+
+
+def figures(clean: float, robust: float, **more: Any) -> dict[str, Any]:
+    return {
+        "n": 500,
+        "epsilon": 2 / 255,
+        "clean_accuracy": clean,
+        "clean_interval": [clean - 0.03, clean + 0.03],
+        "robust_accuracy": robust,
+        "robust_interval": [robust - 0.03, robust + 0.03],
+        **more,
+    }
+
+
+def test_three_models_are_printed_with_protocol_norm_and_kept_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = {
+        "method": "AdvCLIP-LoRA",
+        "kept_step": 75,
+        "evaluations": 6,
+        "steps": 100,
+        "stopped_early": True,
+        "monitor": {"adapter": {"n": 100, "split": "val"}},
+        "adapter": figures(0.7, 0.46),
+        "clip_lora": figures(0.82, 0.12),
+        "zero_shot": figures(0.72, 0.18),
+    }
+    settings = DEMO.with_values({"training.patience": 1})
+    train.show({"run_dir": "runs/a", "result": result}, settings)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["zero-shot", "CLIP-LoRA", "AdvCLIP-LoRA"]
+    assert "46.0 % (43.0 to 49.0)" in lines[3]
+    assert lines[4] == "Sound protocol, 500 test images, epsilon 2/255 in Linf; Wilson 95 % intervals."
+    assert lines[5].startswith("Robust accuracy is an upper bound")
+    assert lines[6] == (
+        "Adapter of step 75, the best of 6 evaluations on 100 validation images; training ended early, "
+        "after 100 of 150 steps."
+    )
+    assert lines[7] == "Run folder: runs/a"
+
+
+def test_released_figures_are_printed_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"fgsm_accuracy": 0.3, "fgsm_interval": [0.27, 0.33]}
+    result = {"adapter": figures(0.7, 0.46, **more), "zero_shot": figures(0.72, 0.18, **more)}
+    train.show({"run_dir": "runs/a", "result": result}, PRESETS["released"].settings)
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].split() == ["clean", "accuracy", "FGSM", "PGD"]
+    assert "30.0 % (27.0 to 33.0)" in shown
+    assert "Released protocol, 500 test images" in shown
+    assert shown.count(PROTOCOL_SENTENCES["released"]) == 1
+    assert "upper bound" not in shown
+
+
+def test_downloads_are_counted_in_megabytes() -> None:
+    assert count_text("Downloading ViT-B/32", 12_300_000, 605_000_000) == "12.3 of 605.0 MB"
+    assert count_text("Downloading ViT-B/32", 0, 0) == "0.0 MB"
+    assert count_text("Scanning", 1200, 3000) == "1,200/3,000"
 
 
 def test_on_a_terminal_progress_moves(capsys: pytest.CaptureFixture[str]) -> None:

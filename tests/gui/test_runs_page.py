@@ -19,8 +19,10 @@ from advclip_gui.gui import run_text
 from advclip_gui.gui.pages.runs import RunsPage
 from advclip_gui.gui.run_record import read_record, read_records
 from advclip_gui.gui.widgets import run_table
+from advclip_gui.gui.widgets.run_table import EPSILON, PROTOCOL
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import BackboneSettings, RunSettings
+from advclip_gui.wording import PROTOCOL_SENTENCES
 from tests.gui.page_room import Room, page_room
 
 if TYPE_CHECKING:
@@ -205,6 +207,103 @@ def test_the_selection_survives_a_new_run(qtbot: QtBot, room: Room, root: Path) 
     settle(qtbot, room)
     assert names(page) == ["Three", "Two", "One"]
     assert [run.name for run in page.table.selected()] == ["One"]
+
+
+def test_another_runs_folder_is_watched_where_the_workspace_has_one(
+    qtbot: QtBot, room: Room, root: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    room.workspace.runs_root = own
+    page = open_page(qtbot, room)
+    assert page._watcher.directories() == [str(own)]
+    elsewhere = write_run(root.parent / "elsewhere", "Two")
+    with qtbot.waitSignal(room.workspace.runs_changed):
+        elsewhere.rename(own / "Two")
+    settle(qtbot, room)
+    assert names(page) == ["Two"]
+    room.workspace.runs_root = None
+    page.hide()
+    page.show()
+    settle(qtbot, room)
+    assert page._watcher.directories() == [str(root)]
+
+
+RELEASED = {
+    "protocol": "released",
+    "adversary.kind": "universal",
+    "training.clean_share": 0.0,
+    "training.warmup": 0.0,
+}
+
+
+def test_protocol_and_norm_are_listed_filtered_and_explained(qtbot: QtBot, room: Room, root: Path) -> None:
+    write_run(root, "Ours")
+    write_run(root, "Theirs", changes=RELEASED)
+    write_run(root, "Round", changes={"monitor.norm": "L2", "monitor.epsilon": 0.5})
+    page = open_page(qtbot, room)
+    model = page.table.runs
+    cells = {
+        model.index(row, 0).data(): [model.index(row, column).data() for column in (PROTOCOL, EPSILON)]
+        for row in range(3)
+    }
+    assert cells == {
+        "Ours": ["Sound", "2/255 L∞"],
+        "Theirs": ["As released", "2/255 L∞"],
+        "Round": ["Sound", "0.5 L2"],
+    }
+    for words, expected in (("released", ["Theirs"]), ("L2", ["Round"]), ("sound linf", ["Ours"])):
+        page.filter.setText(words)
+        assert names(page) == expected
+        settle(qtbot, room)
+    page.filter.clear()
+    choose(qtbot, room, page, "Theirs")
+    assert page.details.sentence.text().count(PROTOCOL_SENTENCES["released"]) == 1
+    assert "(released, L∞)" in page.details.sentence.text()
+    assert page.curves.plot.title.text() == "Accuracy while training · released, L∞"
+    assert page.curves.notice.text() == PROTOCOL_SENTENCES["released"]
+    choose(qtbot, room, page, "Round")
+    assert page.curves.plot.title.text() == "Accuracy while training · sound, L2"
+    assert page.curves.notice.isHidden()
+    table = page.details.table
+    shown = {table.text_at(row, 0): table.text_at(row, 1) for row in range(table.rowCount())}
+    assert (shown["Evaluation · Norm"], shown["Evaluation · Epsilon"]) == ("L2", "0.5")
+
+
+def test_curves_of_both_protocols_are_never_overlaid_without_their_names(
+    qtbot: QtBot, room: Room, root: Path
+) -> None:
+    write_run(root, "Ours")
+    write_run(root, "Theirs", changes=RELEASED)
+    page = open_page(qtbot, room)
+    choose(qtbot, room, page, "Ours", "Theirs")
+    assert {one.label for one in page.curves.plot.series} == {"Ours (sound, L∞)", "Theirs (released, L∞)"}
+    assert {one.label for one in page.curves.plot.baselines} == {
+        "Zero-shot (sound, L∞)",
+        "Zero-shot (released, L∞)",
+    }
+    assert "mixed protocols" in page.curves.plot.title.text()
+    assert page.curves.notice.isVisible()
+    assert PROTOCOL_SENTENCES["released"] in page.details.sentence.text()
+
+
+def test_a_run_shows_the_comparison_and_the_kept_step(qtbot: QtBot, room: Room, root: Path) -> None:
+    path = write_run(root, "Mine", changes={"training.keep_best": True, "lora.layers": "0, 2, 3"})
+    with (path / "metrics.jsonl").open("a") as file:
+        for step, robust in ((10, 0.1), (20, 0.08)):
+            file.write(json.dumps(evaluation(step, "clip-lora", 0.8, robust)) + "\n")
+    result = json.loads((path / "result.json").read_text())
+    more = {"clip_lora": accuracies(0.8, 0.08), "kept_step": 20, "evaluations": 3}
+    (path / "result.json").write_text(json.dumps({**result, **more}))
+    page = open_page(qtbot, room)
+    choose(qtbot, room, page, "Mine")
+    assert page.curves.plot.values("clip-lora") == ([10.0, 20.0], [0.1, 0.08])
+    assert line(page, path)[-1] == (30.0, 0.31)
+    assert "CLIP-LoRA beside it: clean 80.0 %" in page.details.sentence.text()
+    assert "Adapter of step 20, the best of 3 evaluations." in page.details.sentence.text()
+    table = page.details.table
+    shown = {table.text_at(row, 0): table.text_at(row, 1) for row in range(table.rowCount())}
+    assert shown["LoRA · Layers"] == "0, 2-3"
 
 
 def test_a_new_folder_on_disk_is_noticed_while_the_page_is_on_screen(

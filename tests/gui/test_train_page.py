@@ -21,13 +21,12 @@ from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.pages.train import TrainPage
 from advclip_gui.gui.run_pace import Pace
-from advclip_gui.gui.training_record import COMPARISON_TASK
 from advclip_gui.gui.widgets import memory_meter
 from advclip_gui.gui.widgets.result_card import result_text
 from advclip_gui.gui.workspace import Workspace
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DataSettings, RunSettings, TrainingSettings
-from advclip_gui.wording import PROTOCOL_SENTENCES
+from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES
 from tests.gui.page_room import Room, page_room
 
 if TYPE_CHECKING:
@@ -391,7 +390,8 @@ def test_curves_figures_and_log_follow_the_events(qtbot: QtBot, room: Room, page
     assert page.plots.accuracy.values("robust") == ([0.0, 15.0, 30.0], [0.2, 0.25, 0.33])
     assert [one.y for one in page.plots.accuracy.baselines] == [0.8, 0.2]
     assert page.plots.loss.values("adversarial_loss")[0] == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
-    assert all(plot.title.text().endswith(" · sound, L∞") for plot in page.plots.plots)
+    assert all(plot.title.text().endswith(" · sound, L∞") for plot in page.plots.plots[:-1])
+    assert page.plots.rate.title.text() == "Learning rate · sound"
     assert page.plots.gradient.values("gradient_norm_a")[1][-1] == 0.4
     assert page.plots.gradient.values("gradient_norm_b")[1][-1] == 0.3
     assert page.plots.gain.values("inner_gain")[1][-1] == 1.0
@@ -612,7 +612,7 @@ def test_three_models_stand_in_one_table_with_the_kept_step() -> None:
         "Adapter of step 75, the best of 12 evaluations on 40 validation images; training ended early, "
         "after 150 of 300 steps." in text.note
     )
-    assert "8 of 32 images were computed at a time" in text.note
+    assert "Memory ran out: 8 of 32 images were computed at a time" in text.note
 
 
 def test_a_run_stopped_before_its_first_evaluation_shows_the_baseline_alone() -> None:
@@ -696,7 +696,7 @@ def test_released_and_l2_are_in_every_title_and_the_notice_stands_once(
     qtbot.mouseClick(page.controls.start_button, LEFT)
     again = room.workspace.training
     assert again is not None
-    assert all(plot.title.text().endswith(" · released, L∞") for plot in page.plots.plots)
+    assert all(plot.title.text().endswith(" · released, L∞") for plot in page.plots.plots[:-1])
     assert page.plots.notice.text() == PROTOCOL_SENTENCES["released"]
     end(qtbot, room, again, "cancelled")
 

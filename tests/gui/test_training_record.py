@@ -14,9 +14,9 @@ from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, StepDone, TrainingStarted
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 from advclip_gui.gui.run_history import RunHistory
-from advclip_gui.gui.training_record import COMPARISON_TASK, TrainingRecord
+from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.settings import RunSettings
-from advclip_gui.wording import PROTOCOL_SENTENCES
+from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot

@@ -69,7 +69,7 @@ class RunsPage(QWidget):
         self.filter = QLineEdit()
         self.filter.setObjectName("runFilter")
         self.filter.setAccessibleName("Filter runs")
-        self.filter.setPlaceholderText("Filter by name, data, method, state …")
+        self.filter.setPlaceholderText("Filter by name, data, method, protocol, norm, state …")
         self.filter.setToolTip("Show only the runs that contain all these words.")
         self.filter.setClearButtonEnabled(True)
         self.filter.setMinimumWidth(18 * look.l)
@@ -183,12 +183,13 @@ class RunsPage(QWidget):
         self._watch()
 
     def _watch(self) -> None:
-        root = str(run_files.runs_root())
-        watched = root in self._watcher.directories()
-        if self.isVisible() and not watched and run_files.runs_root().is_dir():
-            self._watcher.addPath(root)
-        elif not self.isVisible() and watched:
-            self._watcher.removePath(root)
+        root = self._workspace.runs_root or run_files.runs_root()
+        wanted = {str(root)} if self.isVisible() and root.is_dir() else set()
+        watched = set(self._watcher.directories())
+        if watched - wanted:
+            self._watcher.removePaths(sorted(watched - wanted))
+        if wanted - watched:
+            self._watcher.addPaths(sorted(wanted - watched))
         running = self._workspace.is_training or any(
             run.state == "running" for run in self._workspace.last_runs
         )

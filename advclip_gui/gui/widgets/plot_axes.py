@@ -16,6 +16,10 @@ Format = Literal["plain", "percent", "epsilon", "scientific"]
 """3.14; 42 %; 1.5/255; 2.0e-4."""
 
 
+_LEAST_GAP = 17.0
+"""Pixels between two numbers on the y axis below which they would touch."""
+
+
 def written(value: float, form: Format, *, digits: int = 4) -> str:
     """Write one figure of a plot."""
     if form == "percent":
@@ -60,10 +64,16 @@ class FigureAxis(_GridAxis):
         """Take one level of grid lines; epsilons at round multiples of 1/255."""
         if self.form == "epsilon":
             spread = (maxVal - minVal) * 255
-            wanted = max(spread / max(size / 34, 2), 1e-9)
+            wanted = max(spread / max(size / 34, 3), 1e-9)
             steps = [unit * 10.0**power for power in range(-4, 4) for unit in (1, 2, 2.5, 5)]
             return [(next((step for step in steps if step >= wanted), 1000) / 255, 0)]
-        return list(super().tickSpacing(minVal, maxVal, size))[:1]
+        spacing, offset = next(iter(super().tickSpacing(minVal, maxVal, size)))
+        # A small plot has no room for the numbers pyqtgraph would choose.
+        room = size / max(maxVal - minVal, 1e-300)
+        for factor in (1.0, 2.0, 2.5, 5.0, 10.0):
+            if factor * spacing * room >= _LEAST_GAP:
+                return [(factor * spacing, offset)]
+        return [(10 * spacing, offset)]
 
     def samples(self) -> str:
         """The widest label there may be."""

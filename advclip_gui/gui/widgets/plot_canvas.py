@@ -43,7 +43,7 @@ class PlotCanvas(pg.PlotWidget):
         self._x_label = "" if compact else x_label
         self.setFocusPolicy(pg.QtCore.Qt.FocusPolicy.NoFocus)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setMinimumSize(QSize(4 * look.xxl, (2 if compact else 4) * look.xxl))
+        self.setMinimumSize(QSize(4 * look.xxl, look.xxl + look.xl if compact else 4 * look.xxl))
         self.plotItem.hideButtons()
         self.plotItem.setMenuEnabled(False)
         # The menu is never shown, but without a parent it would outlive the plot.

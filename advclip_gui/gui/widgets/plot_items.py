@@ -142,7 +142,7 @@ class BaselineItem:
         """Put it at another height."""
         self.baseline = baseline
         self._line.setPos(baseline.y)
-        self.text = f"{baseline.label} {figure}"
+        self.text = "" if baseline.in_legend else f"{baseline.label} {figure}"
         self._label.setFormat(self.text.replace("{", "{{").replace("}", "}}"))
         # Anchors in the label's own box: its right end at the line's, its foot or head on the line.
         self._label.anchors = [(1.0, 1.0 if baseline.above else 0.0)] * 2

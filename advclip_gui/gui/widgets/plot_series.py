@@ -99,13 +99,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A horizontal line to compare with, e.g. zero-shot accuracy."""
+    """A horizontal line to compare with, e.g. zero-shot accuracy.
+
+    Its name stands on the line, or in the legend where other lines would run through it.
+    """
 
     key: str
     label: str
     role: str
     y: float
     above: bool
+    in_legend: bool = False
 
 
 def as_column(values: ArrayLike) -> NDArray[np.float64]:
@@ -114,6 +118,19 @@ def as_column(values: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(values, dtype=np.float64)
     listed: Sequence[object] = list(values)  # type: ignore[arg-type]
     return np.array([math.nan if value is None else value for value in listed], dtype=np.float64)
+
+
+def nearest_place(series: Sequence[Series], x: float) -> float | None:
+    """The measured place nearest to x, None where nothing was measured."""
+    # Two points of a dashed line are no measurements.
+    lines = [one for one in series if one.style != "dashed"]
+    places = [float(one.xs[index]) for one in lines if (index := one.nearest(x)) >= 0]
+    return min(places, key=lambda place: abs(place - x), default=None)
+
+
+def places_of(series: Sequence[Series]) -> list[float]:
+    """Every measured place, ascending."""
+    return sorted({x for one in series if one.style != "dashed" for x in one.xs.tolist()})
 
 
 def csv_text(x_name: str, series: Sequence[Series], baselines: Sequence[Baseline]) -> str:

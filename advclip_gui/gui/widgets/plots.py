@@ -6,15 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import IconButton, TextLabel
-from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.plot_axes import Format, ticks_of, written
 from advclip_gui.gui.widgets.plot_canvas import PlotCanvas
-from advclip_gui.gui.widgets.plot_export import ExportButton, save_plot
+from advclip_gui.gui.widgets.plot_export import save_plot
+from advclip_gui.gui.widgets.plot_header import PlotHeader
 from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem
 from advclip_gui.gui.widgets.plot_legend import LegendEntry, PlotLegend
 from advclip_gui.gui.widgets.plot_print import PlotPrint
@@ -26,6 +25,8 @@ from advclip_gui.gui.widgets.plot_series import (
     csv_text,
     end_of_axis,
     ends_of_y,
+    nearest_place,
+    places_of,
 )
 
 if TYPE_CHECKING:
@@ -98,40 +99,22 @@ class LinePlot(QWidget):
         self.view.zoomed.connect(self._on_zoomed)
         self.view.asked_back.connect(self.reset_zoom)
         self.view.scale_changed.connect(self._dress)
-        self._make_header(title, y_label, name)
-        self._lay_out()
+        self.header = PlotHeader(title, y_label, name=name, compact=compact)
+        self.title, self.note = self.header.title, self.header.note
+        self.reset_button, self.export_button = self.header.reset_button, self.header.export_button
+        self.reset_button.clicked.connect(self.reset_zoom)
+        self.export_button.chosen.connect(self._export)
+        self.legend = PlotLegend()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.current().xs)
+        column.addLayout(self.header)
+        column.addWidget(self.legend)
+        column.addWidget(self.view, 1)
         self.set_title(title)
         theme.signals().changed.connect(self._dress)
         self._dress()
         self._fit()
-
-    # --- construction -------------------------------------------------------------------------
-
-    def _make_header(self, title: str, y_label: str, name: str) -> None:
-        self.title = ElidedLabel(title, "section") if self._compact else TextLabel(title, "title")
-        self.note = ElidedLabel(y_label, "caption")
-        self.reset_button = IconButton("magnify-minus-outline", "Show everything again", name=f"{name}.reset")
-        self.reset_button.clicked.connect(self.reset_zoom)
-        self.reset_button.hide()
-        self.export_button = ExportButton(name)
-        self.export_button.chosen.connect(self._export)
-        self.legend = PlotLegend()
-
-    def _lay_out(self) -> None:
-        look = theme.current()
-        self.header = QHBoxLayout()
-        self.header.setSpacing(look.s)
-        # A small plot's title takes the room and is cut before it pushes its neighbours.
-        self.header.addWidget(self.title, 1 if self._compact else 0)
-        self.header.addWidget(self.note, 0 if self._compact else 1)
-        self.header.addWidget(self.reset_button)
-        self.header.addWidget(self.export_button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(look.xs)
-        column.addLayout(self.header)
-        column.addWidget(self.legend)
-        column.addWidget(self.view, 1)
 
     # --- figures ------------------------------------------------------------------------------
 
@@ -157,8 +140,7 @@ class LinePlot(QWidget):
 
     def set_title(self, title: str) -> None:
         """Say what is plotted."""
-        self.title.setText(title)
-        self.export_button.propose(title)
+        self.header.set_title(title)
         self.setAccessibleName(title)
 
     def set_form(self, form: Format) -> None:
@@ -205,19 +187,21 @@ class LinePlot(QWidget):
         item.show_series(series, self._smoothing)
         self._changed()
 
-    def set_band(self, key: str, xs: ArrayLike, low: ArrayLike, high: ArrayLike) -> None:
-        """Give the line of that key, which must be there, its 95 % interval at the same places."""
-        one = self._items[key].series
-        self.set_series(key, xs, one.ys, one.label, one.style, one.role, interval=(low, high))
-
     def set_baseline(
-        self, key: str, y: float, label: str, role: str = "baseline", *, above: bool = True
+        self,
+        key: str,
+        y: float,
+        label: str,
+        role: str = "baseline",
+        *,
+        above: bool = True,
+        in_legend: bool = False,
     ) -> None:
-        """Add or move a dashed, labelled horizontal line; its label stands above or below it."""
+        """Add or move a dashed horizontal line; its label stands above or below it, or in the legend."""
         item = self._baselines.get(key)
         if item is None:
             item = self._baselines[key] = BaselineItem(self.view.plotItem)
-        item.show_baseline(Baseline(key, label, role, float(y), above), self._written(y))
+        item.show_baseline(Baseline(key, label, role, float(y), above, in_legend), self._written(y))
         self._changed()
 
     def remove(self, key: str) -> None:
@@ -264,11 +248,6 @@ class LinePlot(QWidget):
             self._total, self._reached = total, reached
             self._fit()
 
-    def set_y_range(self, low: float, high: float) -> None:
-        """Keep the vertical axis fixed."""
-        self._y_range = (low, high)
-        self._fit()
-
     def reset_zoom(self) -> None:
         """Show everything."""
         self._zoomed = False
@@ -303,13 +282,7 @@ class LinePlot(QWidget):
     @property
     def place(self) -> float | None:
         """Where figures are read off; None: at each line's end."""
-        return self._nearest_x(self._hover_x) if self._hover_x is not None else None
-
-    def _nearest_x(self, x: float) -> float | None:
-        # Two points of a dashed line are no measurements.
-        lines = [one for one in self.series if one.style != "dashed"]
-        places = [float(one.xs[index]) for one in lines if (index := one.nearest(x)) >= 0]
-        return min(places, key=lambda place: abs(place - x), default=None)
+        return nearest_place(self.series, self._hover_x) if self._hover_x is not None else None
 
     def _show_figures(self) -> None:
         at = self.place
@@ -321,6 +294,11 @@ class LinePlot(QWidget):
             entries.append(
                 LegendEntry(one.label, one.role, one.style, one.figure(index, self._written), item.mark)
             )
+        entries += [
+            LegendEntry(one.label, one.role, "dashed", self._written(one.y))
+            for one in self.baselines
+            if one.in_legend
+        ]
         self.legend.set_entries(entries)
         where = "" if at is None else f"{self._x_label} {at:,.0f}: "
         self.setAccessibleDescription(where + self.legend.text)
@@ -346,7 +324,7 @@ class LinePlot(QWidget):
             super().keyPressEvent(event)
 
     def _move_place(self, direction: int) -> None:
-        places = sorted({x for one in self.series if one.style != "dashed" for x in one.xs.tolist()})
+        places = places_of(self.series)
         here = self.place
         if places:
             index = len(places) - 1 if here is None else places.index(here) + direction

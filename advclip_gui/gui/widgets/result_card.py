@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PySide6.QtCore import Signal
@@ -13,7 +12,14 @@ from advclip_gui.gui.evaluation_text import with_interval
 from advclip_gui.gui.widgets.basics import Badge, Button, Card, Muted, PrimaryButton
 from advclip_gui.gui.widgets.figure_table import FigureTable
 from advclip_gui.settings import RunSettings
-from advclip_gui.wording import figure_tag, images_text, not_comparable, radius_text
+from advclip_gui.wording import (
+    figure_tag,
+    images_text,
+    kept_text,
+    memory_text,
+    not_comparable,
+    radius_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,11 +152,8 @@ def result_text(result: Mapping[str, Any], settings: RunSettings | None = None) 
     head = ["Model", "Clean accuracy", *(["FGSM"] if single else [])]
     head.append(f"{'PGD' if single else 'Robust accuracy'} at {radius_text(after['epsilon'], norm)}")
     rows = [[name, *_cells(entry, bool(single))] for name, entry in models]
-    epsilon = radius_text(after["epsilon"], norm)
     split = "test" if final else str(after.get("split", ""))
-    note = [
-        f"n = {images_text(after['n'], split)}, ε = {epsilon}, Wilson 95 % intervals, {protocol} protocol."
-    ]
+    note = [f"n = {images_text(after['n'], split)}, Wilson 95 % intervals, {protocol} protocol."]
     if not final:
         missed = "final evaluation" if learnt else "final evaluation, and before any of its adapter"
         note.append(f"The run was stopped before its {missed}; Evaluate measures the test images.")
@@ -189,33 +192,6 @@ def _cells(entry: Mapping[str, Any], single: bool) -> list[str]:
         else "–"
         for part in parts
     ]
-
-
-def kept_text(result: Mapping[str, Any], settings: RunSettings) -> str:
-    """Say whose adapter was kept, where one was chosen: "Adapter of step 75, the best of 12 ..."."""
-    step, evaluations = result.get("kept_step"), result.get("evaluations")
-    if not settings.selects or not isinstance(step, int):
-        return ""
-    text = f"Adapter of step {step:,}"
-    if evaluations:
-        text += f", the best of {evaluations:,} evaluations"
-        monitored = (result.get("monitor") or {}).get("adapter") or {}
-        if monitored.get("n"):
-            text += f" on {images_text(monitored['n'], str(monitored.get('split', '')))}"
-    if result.get("stopped_early"):
-        text += f"; training ended early, after {result.get('steps', 0):,} of {settings.total_steps:,} steps"
-    return f"{text}."
-
-
-def memory_text(result: Mapping[str, Any], settings: RunSettings) -> str:
-    """Say that a batch was computed in smaller parts than asked for, where the memory was short."""
-    images = result.get("micro_batch")
-    # A batch is never larger than the training set.
-    available = settings.data.shots * len(result.get("class_names") or ()) or settings.training.batch_size
-    batch = min(settings.training.batch_size, available)
-    if not isinstance(images, int) or images >= math.ceil(batch / settings.training.accumulation):
-        return ""
-    return f"The device ran out of memory: {images} of {batch} images were computed at a time."
 
 
 def _sentence(models: Sequence[tuple[str, Mapping[str, Any]]]) -> str:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
-from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import Muted
+from advclip_gui.gui.widgets.basics import Muted, TextLabel
 from advclip_gui.gui.widgets.plots import LinePlot
 from advclip_gui.gui.widgets.segmented import Segmented
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
+from advclip_gui.wording import figure_tag, not_comparable, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROLES = ("robust", "clean", "adversarial", "violet", "amber", "rose", "sky")
 """Colours of the lines, in the order of the table; more runs than these are not drawn."""
+
+_TITLE = "Accuracy while training"
 
 
 class RunCurves(UntitledCard):
@@ -43,14 +45,18 @@ class RunCurves(UntitledCard):
             label="Accuracy shown",
             compact=True,
         )
-        self.plot = LinePlot("Accuracy while training", name="runCurves", form="percent", y_range=(0.0, 1.0))
+        self.plot = LinePlot(_TITLE, name="runCurves", form="percent", y_range=(0.0, 1.0))
         self.plot.setMinimumSize(10 * look.xxl, 5 * look.xxl)
         self.sentence = Muted("")
         self.sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.plot)
         self.stack.addWidget(self.sentence)
+        self.notice = TextLabel("", "caption", wrap=True)
+        self.notice.setObjectName("curvesNotice")
+        self.notice.hide()
         self.body.addWidget(self.stack, 1)
+        self.body.addWidget(self.notice)
         self.plot.header.insertWidget(2, self.kind)
         self.kind.chosen.connect(self._draw)
 
@@ -67,7 +73,9 @@ class RunCurves(UntitledCard):
     def _draw(self, _kind: str = "") -> None:
         kind, marks = self.kind.value(), self.marks(self._runs)
         names = [run.name for run in self._runs]
-        baselines: dict[float, bool] = {}
+        tags = {run.path: self._tag(run) for run in self._runs if run.path in self._records}
+        mixed = len(set(tags.values())) > 1
+        baselines: dict[tuple[float, str], bool] = {}
         notes: set[str] = set()
         self.plot.clear()
         for run in self._runs:
@@ -78,20 +86,45 @@ class RunCurves(UntitledCard):
             if not curve.steps:
                 continue
             label = run.name if names.count(run.name) == 1 else run.path.name
+            if mixed:
+                label = f"{label} ({tags[run.path]})"
             interval = (curve.low, curve.high) if len(self._runs) == 1 else None
             self.plot.set_series(
                 str(run.path), curve.steps, curve.shares, label, "solid", role, interval=interval
             )
+            if len(self._runs) == 1:
+                self._draw_comparison(record, kind)
             notes.add(_note(record, kind))
             if baseline is not None:
                 # The label goes where no curve ends.
-                baselines[baseline] = baselines.get(baseline, True) and curve.shares[-1] < baseline
-        for number, (share, above) in enumerate(sorted(baselines.items())):
-            self.plot.set_baseline(f"zero-shot {number}", share, "Zero-shot", above=above)
+                name = f"Zero-shot ({tags[run.path]})" if mixed else "Zero-shot"
+                place = (baseline, name)
+                baselines[place] = baselines.get(place, True) and curve.shares[-1] < baseline
+        for number, ((share, name), above) in enumerate(sorted(baselines.items())):
+            self.plot.set_baseline(f"zero-shot {number}", share, name, above=above)
+        self._name(set(tags.values()))
         self.plot.set_total(max((self._steps_of(run) for run in self._runs), default=0))
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
         self.sentence.setText("No accuracy was measured in training." if self._missing() else "")
         self.stack.setCurrentIndex(1 if self._missing() else 0)
+
+    def _tag(self, run: RunSummary) -> str:
+        settings = self._records[run.path].settings
+        return figure_tag(settings.protocol, settings.monitor.norm)
+
+    def _name(self, tags: set[str]) -> None:
+        """Say protocol and norm in the title, or that there are several, and what may not be compared."""
+        tag = next(iter(tags)) if len(tags) == 1 else "mixed protocols or norms" if tags else ""
+        self.plot.set_title(f"{_TITLE} · {tag}" if tag else _TITLE)
+        released = any(tag.startswith("released") for tag in tags)
+        self.notice.setText(not_comparable("released") if released else "")
+        self.notice.setVisible(released)
+
+    def _draw_comparison(self, record: RunRecord, kind: str) -> None:
+        """Draw the CLIP-LoRA adapter trained beside the run's own."""
+        curve = record.curve(kind, "clip-lora")
+        if curve.steps:
+            self.plot.set_series("clip-lora", curve.steps, curve.shares, "CLIP-LoRA", "marked", "amber")
 
     def _steps_of(self, run: RunSummary) -> int:
         record = self._records.get(run.path)
@@ -108,4 +141,4 @@ def _note(record: RunRecord, kind: str) -> str:
     images = next((event["n"] for event in record.metrics if event.get("event") == "eval"), monitor.images)
     if kind == "clean":
         return f"{images:,} images"
-    return f"PGD-{monitor.attack_steps}, {length_text(monitor.epsilon, 'Linf')}, {images:,} images"
+    return f"PGD-{monitor.attack_steps}, {radius_text(monitor.epsilon, monitor.norm)}, {images:,} images"

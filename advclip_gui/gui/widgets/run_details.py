@@ -12,6 +12,7 @@ from advclip_gui.gui.run_text import STATES, differences, moment, titled_values
 from advclip_gui.gui.widgets.basics import Card, Muted
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
+from advclip_gui.wording import PROTOCOL_SENTENCES, figure_tag, kept_text, not_comparable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,14 +70,8 @@ class RunDetails(Card):
         if not rows:
             self.sentence.setText(f"{several} have the same settings.")
             return
-        epsilons = {run.epsilon for run, _ in known}
-        warning = (
-            " Their robust accuracies were measured at different epsilons and cannot be compared."
-            if len(epsilons) > 1
-            else ""
-        )
         settings = "setting" if len(rows) == 1 else "settings"
-        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}.{warning}")
+        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}.{_warning(known)}")
         self.table.set_rows(
             ("Setting", *(run.name for run, _ in known)), [(title, *values) for title, values in rows]
         )
@@ -89,22 +84,45 @@ class RunDetails(Card):
             self.table.horizontalHeaderItem(column).setToolTip(run.name)
 
 
+def _warning(known: Sequence[tuple[RunSummary, RunRecord]]) -> str:
+    """Why the figures of several runs cannot be compared, "" where they can."""
+    monitors = [record.settings.monitor for _, record in known]
+    if len({record.settings.protocol for _, record in known}) > 1:
+        return f" {PROTOCOL_SENTENCES['released']}"
+    if len({monitor.norm for monitor in monitors}) > 1:
+        return " Their robust accuracies were measured in different norms and cannot be compared."
+    if len({monitor.epsilon for monitor in monitors}) > 1:
+        return " Their robust accuracies were measured at different epsilons and cannot be compared."
+    return ""
+
+
 def run_sentence(run: RunSummary, record: RunRecord) -> str:
     """Say in words how a run stands and what it has reached."""
     title, _, _, meaning = STATES[run.state]
     parts = [f"{title}: {record.message}" if record.message else meaning]
+    result, settings = record.result or {}, record.settings
     if run.clean is not None and run.robust is not None:
-        result = (record.result or {}).get("adapter") or {}
-        parts.append(
-            f"Clean {_figure(run.clean, result.get('clean_interval'))}, "
-            f"robust {_figure(run.robust, result.get('robust_interval'))}; 95\u00a0% intervals in brackets."
-        )
+        tag = figure_tag(settings.protocol, settings.monitor.norm)
+        parts.append(f"{_figures(result.get('adapter') or {}, run.clean, run.robust)} ({tag}).")
+        plain = result.get("clip_lora")
+        if isinstance(plain, dict):
+            beside = _figures(plain, plain["clean_accuracy"], plain["robust_accuracy"])
+            parts.append(f"CLIP-LoRA beside it: {beside[:1].lower()}{beside[1:]}.")
+        parts.append("95\u00a0% intervals in brackets.")
+    parts += [part for part in (kept_text(result, settings), not_comparable(settings.protocol)) if part]
     steps = [event.get("step", 0) for event in record.metrics]
     if run.state != "finished" and steps:
         parts.append(f"Step {max(steps):,} of {record.settings.total_steps:,}.")
     if run.started:
         parts.append(f"Started {moment(run.started)}.")
     return " ".join(parts)
+
+
+def _figures(entry: Mapping[str, object], clean: float, robust: float) -> str:
+    return (
+        f"Clean {_figure(clean, entry.get('clean_interval'))}, "
+        f"robust {_figure(robust, entry.get('robust_interval'))}"
+    )
 
 
 def _figure(share: float, interval: object) -> str:

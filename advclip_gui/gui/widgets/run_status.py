@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QW
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import percent
 from advclip_gui.gui.run_pace import Pace
-from advclip_gui.gui.training_record import COMPARISON_TASK
 from advclip_gui.gui.widgets.basics import Badge, Stat
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.memory_meter import MemoryMeter
 from advclip_gui.gui.widgets.status_strip import duration_text
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
+from advclip_gui.wording import COMPARISON_TASK
 
 if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend

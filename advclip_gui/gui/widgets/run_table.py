@@ -17,9 +17,10 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
+from advclip_gui.gui.run_norm import norm_of
 from advclip_gui.gui.run_text import STATES, matches, moment, when, with_change
+from advclip_gui.wording import PROTOCOL_SENTENCES, PROTOCOL_TITLES, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,14 +33,15 @@ Index = QModelIndex | QPersistentModelIndex
 SORT_ROLE = Qt.ItemDataRole.UserRole + 1
 RUN_ROLE = Qt.ItemDataRole.UserRole + 2
 
-NAME, DATA, BACKBONE, METHOD, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE = range(11)
+NAME, DATA, BACKBONE, METHOD, PROTOCOL, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE = range(12)
 _HEADS = (
     ("Name", "The run's name; without one, its folder."),
     ("Data", "The image folder it was trained on."),
     ("Backbone", "The CLIP model under the adapter."),
     ("Method", "CLIP-LoRA has no adversary."),
+    ("Protocol", "How its figures were made; those of two protocols cannot be compared."),
     ("Shots", "Training images per class."),
-    ("ε", "Epsilon of the robust accuracy, in pixel units."),
+    ("ε", "Epsilon of the robust accuracy and its norm."),
     (
         "Clean",
         "Accuracy on unchanged test images; in brackets the change from zero-shot, in percentage points.",
@@ -53,16 +55,17 @@ _HEADS = (
     ("State", "Whether it can be used, continued, or still runs."),
 )
 _WIDTHS = {
-    DATA: 104,
-    BACKBONE: 108,
-    METHOD: 108,
+    DATA: 98,
+    BACKBONE: 96,
+    METHOD: 104,
+    PROTOCOL: 82,
     SHOTS: 52,
-    EPSILON: 60,
-    CLEAN: 114,
-    ROBUST: 120,
-    IMAGES: 62,
-    STARTED: 104,
-    STATE: 116,
+    EPSILON: 78,
+    CLEAN: 112,
+    ROBUST: 112,
+    IMAGES: 56,
+    STARTED: 96,
+    STATE: 106,
 }
 _FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
 
@@ -162,8 +165,9 @@ def _shown(run: RunSummary, column: int) -> str:
         DATA: run.data,
         BACKBONE: run.backbone.removesuffix(" (bundled)"),
         METHOD: run.method,
+        PROTOCOL: PROTOCOL_TITLES[run.protocol],
         SHOTS: str(run.shots),
-        EPSILON: length_text(run.epsilon, "Linf"),
+        EPSILON: radius_text(run.epsilon, norm_of(run)).replace(" in ", " "),
         CLEAN: with_change(run.clean, run.zero_shot_clean),
         ROBUST: with_change(run.robust, run.zero_shot_robust),
         IMAGES: "–" if run.n is None else f"{run.n:,}",
@@ -200,7 +204,12 @@ def _explained(run: RunSummary, column: int) -> str:
         if share is None:
             return "This run has no final evaluation."
         before = "" if base is None else f"Zero-shot: {100 * base:.1f} %. "
-        return f"{before}This adapter: {100 * share:.1f} % of {run.n or 0:,} test images."
+        told = f"{before}This adapter: {100 * share:.1f} % of {run.n or 0:,} test images."
+        return f"{told} {PROTOCOL_SENTENCES[run.protocol]}"
+    if column == PROTOCOL:
+        return PROTOCOL_SENTENCES[run.protocol]
+    if column == EPSILON:
+        return radius_text(run.epsilon, norm_of(run))
     if column == NAME:
         return f"{run.name}\n{run.path}"
     if column == BACKBONE:

@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSlider, QSplitter, QVBo
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import TextLabel
-from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.plots import LinePlot
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
 from advclip_gui.settings import RunSettings
@@ -91,7 +90,7 @@ class TrainingPlots(QWidget):
     def _make_right(self) -> UntitledCard:
         look = theme.current()
         card = UntitledCard()
-        self.notice = ElidedLabel("", "caption")
+        self.notice = TextLabel("", "caption", wrap=True)
         self.notice.setObjectName("protocolNotice")
         self.smoothing = QSlider(Qt.Orientation.Horizontal)
         self.smoothing.setObjectName("smoothing")
@@ -107,6 +106,7 @@ class TrainingPlots(QWidget):
         tools = QHBoxLayout()
         tools.setSpacing(look.s)
         tools.addWidget(self.notice, 1)
+        tools.addStretch(0)
         for widget in (TextLabel("Smoothing", "caption"), self.smoothing, self.smoothing_value):
             tools.addWidget(widget)
         card.body.addLayout(tools)
@@ -139,12 +139,13 @@ class TrainingPlots(QWidget):
             "Flipped",
             "|δ|₂" if norm == "L2" else "|δ|∞",
             "Gradient",
-            "Learning rate",
         )
         self.accuracy.set_title(f"Accuracy · {figure_tag(protocol, settings.monitor.norm)}")
-        for plot, name in zip(self.plots[1:], names, strict=True):
+        for plot, name in zip(self.plots[1:-1], names, strict=True):
             plot.set_title(f"{name} · {figure_tag(protocol, norm)}")
+        self.rate.set_title(f"Learning rate · {protocol}")  # the same whatever the norm
         self.notice.setText(not_comparable(protocol))
+        self.notice.setVisible(protocol == "released")
 
     def show_history(
         self, history: RunHistory, *, settings: RunSettings, total_steps: int, kept_step: int | None = None
@@ -188,7 +189,10 @@ class TrainingPlots(QWidget):
                 level = getattr(base, part)
                 # The label stands on the side the curve has not gone to.
                 above = level >= getattr(shown[-1] if shown else base, part)
-                plot.set_baseline(f"zero-shot {part}", level, f"Zero-shot, {part}", part, above=above)
+                crowded = bool(history.comparison)
+                plot.set_baseline(
+                    f"zero-shot {part}", level, f"Zero-shot, {part}", part, above=above, in_legend=crowded
+                )
         for part, role in (("clean", "clean"), ("robust", "robust")):
             self._draw_model(part, part.capitalize(), role, shown)
         for part, role in (("clean", "sky"), ("robust", "amber")):
