@@ -32,7 +32,7 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, DropPath, PatchDropout,
 
 
 class RowDropout(nn.Dropout):
-    """`nn.Dropout`, draw for draw, that can also act as on some rows of a larger batch."""
+    """`nn.Dropout` of contiguous tensors, draw for draw; acts on some rows of a larger batch if asked."""
 
     def __init__(self, p: float) -> None:
         """Drop with probability `p`; `dropout_rows` chooses rows."""
@@ -41,7 +41,11 @@ class RowDropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop from (N, ...), or from the N chosen rows of a batch (total, ...)."""
-        if self.part is None or not self.training:
+        if not self.training:
+            return x
+        # Which number meets which element depends on the memory layout; parts must have the batch's.
+        x = x.contiguous()
+        if self.part is None:
             return super().forward(x)
         total, rows = self.part
         whole = F.dropout(x.new_ones(total, *x.shape[1:]), self.p, training=True)
