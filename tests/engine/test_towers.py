@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -11,6 +12,7 @@ import pytest
 import timm
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
+from safetensors.torch import save_file
 from timm.models.eva import Eva
 from timm.models.fastvit import FastVit, RepConditionalPosEnc
 from timm.models.vision_transformer import VisionTransformer
@@ -21,12 +23,19 @@ from torch.nn import functional as F
 from advclip_gui.engine import adapters, split_modules
 from advclip_gui.engine.attention import split_attention, text_tower, tower_blocks
 from advclip_gui.engine.backbones import Backbone
+from advclip_gui.engine.blueprint import build
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier, encode_tokens, tokenize
+from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import BackboneError
-from advclip_gui.settings import LoraSettings
+from advclip_gui.engine.export import load_classifier
+from advclip_gui.engine.recipe_facts import describe_recipe
+from advclip_gui.engine.session import adapter_folder
+from advclip_gui.engine.training import train
+from advclip_gui.settings import LoraSettings, RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 NAMES, TEMPLATES = ("cat", "container ship", "t-shirt"), ("a photo of a {}.",)
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
@@ -449,3 +458,33 @@ def test_parts_concern_the_image_tower_only_and_end_with_the_context() -> None:
     with pytest.raises(ZeroDivisionError):
         fail_within()
     assert not in_parts()
+
+
+@pytest.mark.slow(reason="trains six steps on a model of 160 px and evaluates it")
+def test_a_siglip_like_model_trains_from_a_file_to_a_classifier(
+    small_run: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "embed_dim": 64,
+        "custom_text": True,
+        "init_logit_bias": -10,
+        "vision_cfg": {
+            "timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none", "image_size": 160,
+        },
+        "text_cfg": TEXT | FAMILIES["siglip"][3],
+    }  # fmt: skip
+    monkeypatch.setattr(open_clip, "get_model_config", lambda _: copy.deepcopy(config))
+    save_file(build(config).state_dict(), tmp_path / "x.safetensors")
+    backbone = {"name": "local", "checkpoint": str(tmp_path / "x.safetensors"), "architecture": "small"}
+    values = small_run.model_dump(mode="json", exclude_none=True) | {"backbone": backbone}
+    values["lora"]["matrices"] = EVERYTHING
+    values["training"]["accumulation"] = 2
+    settings = RunSettings.checked(values)
+    promised = describe_recipe(settings, classes=3, flops_per_second=None).trainable_parameters
+    train(settings, control=Control(), run_dir=tmp_path / "run")
+    folder = adapter_folder(tmp_path / "run")
+    _, state = adapters.read_adapter(folder)
+    assert sum(value.numel() for value in state.values()) == promised
+    assert all(value.any() for value in state.values())
+    classifier = load_classifier(tmp_path / "run", control=Control())
+    assert classifier(torch.rand(1, 3, 160, 160)).isfinite().all()
