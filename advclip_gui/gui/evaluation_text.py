@@ -22,6 +22,7 @@ FORMAT = "advclip-gui evaluation"
 VERSION = 1
 CSV_COLUMNS = (
     "model",
+    "protocol",
     "attack",
     "norm",
     "epsilon",
@@ -34,6 +35,11 @@ CSV_COLUMNS = (
     "accuracy_after_8bit",
     "seed",
 )
+
+
+def protocol_of(evaluation: Evaluation) -> str:
+    """Under which protocol an evaluation was made; the Evaluate page and command know only the sound one."""
+    return str(evaluation.provenance.get("protocol", "sound"))
 
 
 def percent(share: float | None) -> str:
@@ -122,11 +128,13 @@ def provenance_text(evaluation: Evaluation) -> str:
     """Everything that is known of how the figures came about, one line each."""
     lines = [
         f"model: {evaluation.model}",
+        f"protocol: {protocol_of(evaluation)}",
+        f"norm: {evaluation.norm}",
         f"figures: {evaluation.label}",
         f"seconds: {evaluation.seconds:.1f}",
     ]
     for key, value in evaluation.provenance.items():
-        if key != "model":
+        if key not in ("model", "protocol", "norm"):
             lines.append(f"{key}: {_plain(value)}")
     for result in evaluation.epsilons:
         fall = ", ".join(f"{title} {percent(left)}" for title, left in result.waterfall.items())
@@ -152,11 +160,13 @@ def to_csv(evaluations: Sequence[Evaluation]) -> str:
     for one in evaluations:
         seed = one.provenance.get("seed", "")
         clean = (one.clean_hits, one.clean_accuracy, *one.clean_interval, one.clean_accuracy)
-        writer.writerow([one.model, "none", one.norm, "0/255", 0.0, one.n, *clean, seed])
+        protocol = protocol_of(one)
+        writer.writerow([one.model, protocol, "none", one.norm, "0/255", 0.0, one.n, *clean, seed])
         for result in one.epsilons:
             writer.writerow(
                 [
                     one.model,
+                    protocol,
                     one.label,
                     one.norm,
                     format_epsilon(result.epsilon),

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import qtawesome
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt
+from platformdirs import user_cache_path
+from PySide6.QtCore import QBuffer, QIODevice, QPoint, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QIconEngine, QImage, QPainter, QPen, QPixmap, QPolygonF
+
+from advclip_gui.engine.errors import StorageError
+from advclip_gui.engine.files import write_bytes_atomic
 
 ColourOf = Callable[[bool], QColor]
 """Given whether the icon is disabled, its colour now."""
@@ -62,14 +67,33 @@ def control_mark(shape: str, colour: str) -> str:
 
     Drawn at one, two and three times 12 px; Qt picks the sharpest.
     """
-    folder = Path(tempfile.gettempdir()) / "advclip-gui-marks"
-    folder.mkdir(exist_ok=True)
+    try:
+        return _marks_in(user_cache_path("advclip-gui", appauthor=False) / "marks", shape, colour)
+    except (OSError, StorageError):
+        return _marks_in(Path(_own_folder().name), shape, colour)
+
+
+def _marks_in(folder: Path, shape: str, colour: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{shape}-{colour.lstrip('#')}.png"
     for scale, suffix in ((1, ""), (2, "@2x"), (3, "@3x")):
         target = path.with_name(f"{path.stem}{suffix}.png")
-        if not target.exists():
-            _draw_mark(shape, colour, scale).save(str(target))
+        if not target.is_file():
+            write_bytes_atomic(target, _png(_draw_mark(shape, colour, scale)))
     return path.as_posix()
+
+
+@lru_cache(maxsize=1)
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process alone, for where the cache cannot be written; gone at its end."""
+    return tempfile.TemporaryDirectory(prefix="advclip-gui-marks-")
+
+
+def _png(image: QImage) -> bytes:
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    return bytes(buffer.data().data())
 
 
 def _draw_mark(shape: str, colour: str, scale: int) -> QImage:

@@ -48,8 +48,8 @@ class TrainJob:
 
 
 @dataclass
-class ProbeJob:
-    """One attack on one image.
+class ImageJob:
+    """A question about one image.
 
     `image` is uint8 (H, W, 3); an image of another size than the model's is resized and cropped as
     the evaluation does it. A path is opened here. With `label` None the clean prediction is attacked.
@@ -61,38 +61,43 @@ class ProbeJob:
     image: NDArray[np.uint8] | Path
     request: Any
     label: int | None = None
-    title: str = "Probe"
+    title: str = "Image"
     priority: int = Priority.INTERACTIVE
 
     def run(self, session: Any, control: Control) -> object:
-        """Return the engine's ProbeResult."""
-        from advclip_gui.engine.probe import probe
-
+        """Return the engine's answer."""
         with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
-            pixels = model_pixels(self.image, classifier)
-            return probe(classifier, pixels, self.request, label=self.label, control=control)
+            return self.ask(classifier, model_pixels(self.image, classifier), control)
+
+    def ask(self, classifier: Any, pixels: NDArray[np.uint8], control: Control) -> object:
+        """Put the question to a classifier."""
+        raise NotImplementedError
 
 
 @dataclass
-class SmallestEpsilonJob:
+class ProbeJob(ImageJob):
+    """One attack on one image."""
+
+    title: str = "Probe"
+
+    def ask(self, classifier: Any, pixels: NDArray[np.uint8], control: Control) -> object:
+        """Return the engine's ProbeResult."""
+        from advclip_gui.engine.probe import probe
+
+        return probe(classifier, pixels, self.request, label=self.label, control=control)
+
+
+@dataclass
+class SmallestEpsilonJob(ImageJob):
     """Bisection for the smallest epsilon that flips one image."""
 
-    ref: ModelRef
-    class_names: tuple[str, ...]
-    templates: tuple[str, ...]
-    image: NDArray[np.uint8] | Path
-    request: Any
-    label: int | None = None
     title: str = "Smallest epsilon"
-    priority: int = Priority.INTERACTIVE
 
-    def run(self, session: Any, control: Control) -> object:
+    def ask(self, classifier: Any, pixels: NDArray[np.uint8], control: Control) -> object:
         """Return the engine's SmallestEpsilon."""
         from advclip_gui.engine.probe import smallest_epsilon
 
-        with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
-            pixels = model_pixels(self.image, classifier)
-            return smallest_epsilon(classifier, pixels, self.request, label=self.label, control=control)
+        return smallest_epsilon(classifier, pixels, self.request, label=self.label, control=control)
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ class EvaluateJob:
                     model_name=ref.title,
                     provenance={
                         **session.provenance(ref),
+                        "protocol": "sound",
                         "split_digest": split_digest(split),
                         "prompts": list(data.templates),
                     },

@@ -22,7 +22,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QMainWindow,
-    QSplitter,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -198,7 +197,7 @@ class MainWindow(QMainWindow):
             page = cast("QWidget", page_class(self._workspace, self._backend, self._io))
             self.pages[key] = page
             self.stack.addWidget(page)
-            self._restore_splitters(key, page)
+            self._preferences.recall_page(key, page)
         self.stack.setCurrentWidget(page)
         self.rail.show_current(key)
 
@@ -207,12 +206,6 @@ class MainWindow(QMainWindow):
         """Key of the page on screen."""
         shown = self.stack.currentWidget()
         return next(key for key, page in self.pages.items() if page is shown)
-
-    def _restore_splitters(self, key: str, page: QWidget) -> None:
-        for splitter in page.findChildren(QSplitter):
-            state = self._preferences.splitter(f"{key}.{splitter.objectName()}")
-            if splitter.objectName() and state is not None:
-                splitter.restoreState(state)
 
     # --- what the user asks for ---------------------------------------------------------------
 
@@ -349,9 +342,7 @@ class MainWindow(QMainWindow):
         self._preferences.set_geometry(self.saveGeometry())
         self._preferences.set_page(self.current_page)
         for key, page in self.pages.items():
-            for splitter in page.findChildren(QSplitter):
-                if splitter.objectName():
-                    self._preferences.set_splitter(f"{key}.{splitter.objectName()}", splitter.saveState())
+            self._preferences.remember_page(key, page)
         self._preferences.sync()
         self._notice_timer.stop()
         self._io.shut_down()

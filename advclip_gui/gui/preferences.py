@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtWidgets import QSplitter, QWidget
 
 from advclip_gui.engine.errors import SettingsError
 from advclip_gui.settings import RunSettings
 
 Mode = Literal["system", "light", "dark"]
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A page with values of its own that outlive the window."""
+
+    def state(self) -> str:
+        """What to remember; "" for nothing new."""
+
+    def recall(self, state: str) -> None:
+        """Show what was remembered; what is damaged is as if it were absent."""
 
 
 class Preferences:
@@ -55,6 +67,24 @@ class Preferences:
     def set_splitter(self, name: str, state: QByteArray) -> None:
         """Remember a splitter."""
         self._store.setValue(f"splitters/{name}", state)
+
+    def recall_page(self, key: str, page: QWidget) -> None:
+        """Give a new page what it was left with: its splitters, and what it asks for itself."""
+        for splitter in page.findChildren(QSplitter):
+            state = self.splitter(f"{key}.{splitter.objectName()}")
+            if splitter.objectName() and state is not None:
+                splitter.restoreState(state)
+        stored = self._store.value(f"pages/{key}")
+        if isinstance(page, Remembering) and isinstance(stored, str) and stored:
+            page.recall(stored)
+
+    def remember_page(self, key: str, page: QWidget) -> None:
+        """Keep what a page is left with."""
+        for splitter in page.findChildren(QSplitter):
+            if splitter.objectName():
+                self.set_splitter(f"{key}.{splitter.objectName()}", splitter.saveState())
+        if isinstance(page, Remembering) and (state := page.state()):
+            self._store.setValue(f"pages/{key}", state)
 
     def recent(self) -> list[str]:
         """Folders opened before, latest first."""

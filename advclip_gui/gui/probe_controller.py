@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from advclip_gui.gui.jobs import ProbeJob
+from advclip_gui.gui.jobs import ImageJob, ProbeJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from advclip_gui.engine.probe_types import ProbeRequest
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.settings import BackboneSettings
+
+JobKind = TypeVar("JobKind", bound=ImageJob)
 
 DRAG_PAUSE_MS = 80
 """How long the values must rest before the attack runs again."""
@@ -57,9 +59,9 @@ class Question:
     image: PickedImage
     request: ProbeRequest
 
-    def job(self) -> ProbeJob:
+    def job(self, kind: type[JobKind]) -> JobKind:
         """The work for the device: the attack pushes away from what the model says now."""
-        return ProbeJob(
+        return kind(
             ref=self.ref,
             class_names=self.class_names,
             templates=self.templates,
@@ -146,7 +148,7 @@ class ProbeController(QObject):
             return
         self._drop()
         self._set_busy(True)
-        handle = self._backend.submit(self._wanted.job())
+        handle = self._backend.submit(self._wanted.job(ProbeJob))
         self._handle = handle
         handle.event.connect(self._on_event)
         handle.finished.connect(self._on_finished)

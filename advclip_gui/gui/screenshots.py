@@ -125,9 +125,10 @@ class Photographer:
 
     def walk(self) -> None:
         """Take all pictures and close the window."""
-        from advclip_gui.gui.app import start_engine
+        from advclip_gui.gui.app import collect_in_main_thread, start_engine
 
         window, workspace = self.window, self.workspace
+        garbage = collect_in_main_thread(window)
         window.resize(WIDTH, HEIGHT)
         window.show()
         try:
@@ -151,6 +152,7 @@ class Photographer:
                 workspace.training.cancel()
                 self._backend.shut_down()
             window.close()
+            garbage.stop()
 
     # --- stations -----------------------------------------------------------------------------
 

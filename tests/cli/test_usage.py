@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -380,6 +381,18 @@ def test_released_figures_are_printed_as_such(capsys: pytest.CaptureFixture[str]
     assert "Released protocol, 500 test images" in shown
     assert shown.count(PROTOCOL_SENTENCES["released"]) == 1
     assert "upper bound" not in shown
+
+
+def test_pictures_take_the_number_of_steps(
+    program: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int | None] = []
+    # The module itself is not imported: it needs a screen.
+    module = SimpleNamespace(main=lambda _out, *, steps=None: asked.append(steps))
+    monkeypatch.setitem(sys.modules, "advclip_gui.gui.screenshots", module)
+    assert program("screenshots", str(tmp_path), "--steps", "6").status == 0
+    assert program("screenshots", str(tmp_path)).status == 0
+    assert asked == [6, None]
 
 
 def test_downloads_are_counted_in_megabytes() -> None:

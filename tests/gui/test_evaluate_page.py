@@ -259,7 +259,7 @@ def test_results_are_shown_with_intervals(bench: Bench) -> None:
     bench.finish(made_up("Zero-shot", (24, 9, 3)), made_up("AdvCLIP-LoRA", (21, 15, 12)))
     results = bench.page.results
     assert results.isVisible()
-    assert results.title.text() == "Robust accuracy under FGSM + PGD-10, an upper bound"
+    assert results.title.text() == "Robust accuracy under FGSM + PGD-10, an upper bound · sound, L∞"
     assert results.subtitle.text().startswith("30 images, test part of data")
     table = results.figures
     assert table.text_at(0, 0) == "Zero-shot"
@@ -291,6 +291,7 @@ def test_classes_confusions_and_provenance_of_the_model_chosen(bench: Bench) -> 
     assert "1/255" in results.attacked_confusion.accessibleName()
     results.tabs.setCurrentIndex(3)
     assert "images_sha256: abc" in results.provenance.toPlainText()
+    assert "protocol: sound\nnorm: Linf" in results.provenance.toPlainText()
     assert "accuracy left at 1/255: FGSM 33.3 %, PGD-10 30.0 %" in results.provenance.toPlainText()
 
 
@@ -416,6 +417,7 @@ def test_epsilons_are_read_as_written() -> None:
 def test_the_csv_quotes_what_needs_it() -> None:
     text = to_csv([made_up('A "strange", name', (24, 9))])
     assert next(csv.DictReader(text.splitlines()))["model"] == 'A "strange", name'
+    assert {row["protocol"] for row in csv.DictReader(text.splitlines())} == {"sound"}
 
 
 @pytest.fixture

@@ -118,6 +118,42 @@ def test_recipe_theme_and_geometry_come_back(window, qtbot) -> None:
     again.deleteLater()
 
 
+def test_the_attack_of_the_last_probe_comes_back(window) -> None:
+    window.show_page("probe")
+    form = window.pages["probe"].panel.form
+    form.set_values(
+        {
+            "attack": "pgd",
+            "norm": "L2",
+            "epsilons": {"Linf": 3 / 255, "L2": 0.75},
+            "steps": 33,
+            "restarts": 4,
+            "seed": 5,
+            "step_size": 0.2,
+            "random_start": False,
+        }
+    )
+    asked = form.request()
+    assert asked is not None
+    assert (asked.norm, asked.epsilon, asked.steps, asked.step_size) == ("L2", 0.75, 33, 0.2)
+    window.close()
+    again = application.make_window()
+    again.show_page("probe")
+    restored = again.pages["probe"].panel.form
+    assert restored.request() == asked
+    restored.norm.findChild(QPushButton, "probeNorm.Linf").click()
+    assert restored.request().epsilon == pytest.approx(3 / 255)
+    again.close()
+    again.deleteLater()
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", "3", '{"attack": "pgd"}', '{"attack": "pgd", "epsilons": 3}'])
+def test_a_damaged_attack_is_as_if_absent(window, stored) -> None:
+    window._preferences._store.setValue("pages/probe", stored)
+    window.show_page("probe")
+    assert window.pages["probe"].panel.form.request().epsilon == pytest.approx(2 / 255)
+
+
 def test_damaged_preferences_are_as_if_absent(qapp) -> None:
     from PySide6.QtCore import QSettings
 

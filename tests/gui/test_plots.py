@@ -311,3 +311,24 @@ def test_export_that_cannot_be_written_is_a_sentence(
 def test_a_name_without_a_known_ending_becomes_a_png(plot: LinePlot, tmp_path: Path) -> None:
     assert plot.save(tmp_path / "plot.v2") == tmp_path / "plot.v2.png"
     assert (tmp_path / "plot.v2.png").is_file()
+
+
+def test_a_baseline_in_the_legend_keeps_its_name_off_the_lines(qtbot: QtBot, qapp: Any) -> None:
+    theme.apply(qapp, "light")
+    plot = LinePlot("Accuracy", form="percent", y_range=(0, 1))
+    qtbot.addWidget(plot)
+    plot.set_series("a", [0, 10], [0.2, 0.3], "Robust")
+    plot.set_baseline("base", 0.2, "Zero-shot", "robust")
+    assert "Zero-shot" not in plot.legend.text
+    plot.set_baseline("base", 0.2, "Zero-shot", "robust", in_legend=True)
+    assert plot.legend.text == "Robust 30.0 %, Zero-shot 20.0 %"
+    assert plot._baselines["base"].text == ""
+    assert plot.legend.entries[-1].style == "dashed"
+
+
+def test_numbers_of_a_small_plot_do_not_touch(qapp: Any) -> None:
+    axis = FigureAxis("percent")
+    for height in (20.0, 40.0, 64.0, 300.0):
+        spacing, _ = axis.tickSpacing(0.0, 1.0, height)[0]
+        assert spacing * height >= 17 or spacing > 1
+    qapp.processEvents()

@@ -70,7 +70,7 @@ class Bench:
         view = self.page.strip.view
         index = view.model().index(row, 0)
         QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center())
-        self.qtbot.waitUntil(lambda: self.page._image is not None and self.page._reading is None)
+        self.qtbot.waitUntil(lambda: self.page._image is not None and not self.page.reader.busy)
 
     def asked(self, count: int) -> tuple[Any, Any]:
         """Wait until so many probes were asked for; the latest and its handle."""

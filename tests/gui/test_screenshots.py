@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,3 +67,21 @@ def test_a_window_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(UserError, match="were not done after 60 minutes"):
         screenshots.main(tmp_path)
+
+
+def test_the_pictures_are_drawn_with_garbage_collected_in_the_main_thread_only(
+    qapp: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[bool] = []
+
+    def enough(self: screenshots.Photographer, *_args: object) -> None:
+        seen.append(gc.isenabled())
+        raise UserError("Enough.")
+
+    monkeypatch.setattr(screenshots.Photographer, "_show", enough)
+    photographer = screenshots.Photographer(tmp_path, 1, None)
+    with pytest.raises(UserError, match="Enough"):
+        photographer.walk()
+    assert seen == [False]
+    assert gc.isenabled()
+    photographer.window.deleteLater()

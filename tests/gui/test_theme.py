@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PySide6.QtCore import QSize
-from PySide6.QtGui import QColor, QPalette
+from PySide6.QtGui import QColor, QImage, QPalette
 
 import advclip_gui.gui
-from advclip_gui.gui import theme
+from advclip_gui.gui import glyphs, theme
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, IconButton, Stat
 
 if TYPE_CHECKING:
@@ -110,6 +110,32 @@ def test_switching_reaches_palette_and_style_sheet_and_is_told(qtbot: QtBot, qap
 def test_the_style_sheet_has_no_hole(qapp: Any, look: theme.Theme) -> None:
     theme.apply(qapp, "dark" if look.dark else "light")
     assert "$" not in theme.stylesheet()
+
+
+def test_marks_of_the_style_sheet_lie_in_the_users_cache_and_are_whole(
+    qapp: Any, user_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = user_folders / "cache of marks"
+    monkeypatch.setattr(glyphs, "user_cache_path", lambda *_names, **_options: cache)
+    path = Path(glyphs.control_mark("down", theme.LIGHT.text_muted))
+    assert path.is_relative_to(cache)
+    assert sorted(one.name for one in path.parent.iterdir()) == [
+        path.name,
+        f"{path.stem}@2x.png",
+        f"{path.stem}@3x.png",
+    ]
+    assert QImage(str(path)).width() == 12
+
+
+def test_marks_have_a_folder_of_the_process_where_the_cache_cannot_be_written(
+    qapp: Any, user_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = user_folders / "a file"
+    blocked.write_text("in the way")
+    monkeypatch.setattr(glyphs, "user_cache_path", lambda *_names, **_options: blocked)
+    path = Path(glyphs.control_mark("up", theme.LIGHT.text_muted))
+    assert path.is_file()
+    assert path.is_relative_to(glyphs._own_folder().name)
 
 
 def test_icons_follow_the_theme_by_themselves(qapp: Any) -> None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QImage, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from advclip_gui.engine.catalog import CATALOG
 from advclip_gui.gui import theme
 from advclip_gui.gui.probe_controller import DRAG_PAUSE_MS, PickedImage, ProbeController, Question
-from advclip_gui.gui.probe_reading import central_square, read_picture, save_result
+from advclip_gui.gui.probe_images import ImageReader
+from advclip_gui.gui.probe_reading import save_result
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PrimaryButton
-from advclip_gui.gui.widgets.image_canvas import to_array
 from advclip_gui.gui.widgets.image_strip import ImageStrip, image_in
 from advclip_gui.gui.widgets.probe_panel import ProbePanel, fit_text
 from advclip_gui.gui.widgets.probe_stage import ProbeStage
 
 if TYPE_CHECKING:
-    from advclip_gui.engine.datasets.records import ImageRecord
     from advclip_gui.engine.events import ProbeStep
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.probe_types import ProbeResult
@@ -47,9 +46,9 @@ class ProbePage(QWidget):
         self._backend = backend
         self._io = io
         self._image: PickedImage | None = None
-        self._reading: JobHandle | None = None
         self._saving: JobHandle | None = None
         self.controller = ProbeController(backend, self)
+        self.reader = ImageReader(workspace, io, self)
         self._build()
         self._connect()
         self._on_scan()
@@ -105,9 +104,11 @@ class ProbePage(QWidget):
         self._backend.engine_ready.connect(self._show_waiting)
         self._demo_button.clicked.connect(self._open_demo)
         self._data_button.clicked.connect(self._open_data)
-        strip.picked.connect(self._on_picked)
-        strip.file_chosen.connect(self._on_file)
-        strip.image_pasted.connect(self._on_pasted)
+        strip.picked.connect(self.reader.take_record)
+        strip.file_chosen.connect(self.reader.take_file)
+        strip.image_pasted.connect(self.reader.take_image)
+        self.reader.read.connect(self._set_image)
+        self.reader.failed.connect(self._show_error)
         strip.nothing_to_paste.connect(self._on_nothing)
         panel.models.chosen.connect(self._on_model)
         panel.follow.toggled.connect(self._on_follow)
@@ -180,54 +181,8 @@ class ProbePage(QWidget):
 
     # Images ----------------------------------------------------------------------------------------
 
-    def _on_picked(self, record: ImageRecord) -> None:
-        scan = self._workspace.scan
-        if scan is not None:
-            label = scan.class_folders.index(record.class_name)
-            self._read(scan.path_of(record), record.path, label)
-
-    def _on_file(self, path: Path) -> None:
-        self._read(path, path.name, None)
-
-    def _on_pasted(self, image: QImage) -> None:
-        self._cancel_reading()
-        pixels = to_array(image)
-        self._set_image(PickedImage("Pasted image", pixels, preview=central_square(pixels)))
-
     def _on_nothing(self) -> None:
         self.banner.show_message("info", "There is no image on the clipboard. Copy one, then paste it here.")
-
-    def _read(self, path: Path, title: str, label: int | None) -> None:
-        self._cancel_reading()
-        handle = self._io.submit(partial(read_picture, path, self._model_size()), f"Reading {path.name}")
-        self._reading = handle
-        self._reading_as = (title, label)
-        handle.finished.connect(self._on_read)
-        handle.failed.connect(self._on_unreadable)
-
-    def _on_read(self, pictures: tuple[object, object]) -> None:
-        if self.sender() is not self._reading:
-            return
-        self._reading = None
-        title, label = self._reading_as
-        pixels, preview = pictures
-        self._set_image(PickedImage(title, pixels, label, preview))  # type: ignore[arg-type]
-
-    def _on_unreadable(self, error: ErrorInfo) -> None:
-        if self.sender() is self._reading:
-            self._reading = None
-            self._show_error(error)
-
-    def _cancel_reading(self) -> None:
-        handle, self._reading = self._reading, None
-        if handle is not None:
-            handle.cancel()
-
-    def _model_size(self) -> int:
-        """Input size of the backbone, 0 where only the loaded model will tell."""
-        backbone = self._workspace.settings.backbone
-        sizes = [entry.image_size for entry in CATALOG if entry.name == backbone.name]
-        return sizes[0] if sizes else 0
 
     def _set_image(self, image: PickedImage | None) -> None:
         self._image = image
@@ -339,6 +294,20 @@ class ProbePage(QWidget):
     def _on_copied(self) -> None:
         self._workspace.notify.emit("success", "The image is on the clipboard.", "")
 
+    # Between two starts ----------------------------------------------------------------------------
+
+    def state(self) -> str:
+        """The attack as it stands on the page."""
+        return json.dumps(self.panel.form.values())
+
+    def recall(self, state: str) -> None:
+        """Show the attack of the last time; what is damaged is passed over."""
+        try:
+            self.panel.form.set_values(json.loads(state))
+        except (ValueError, AttributeError):
+            return
+        self._ask()
+
     # Qt --------------------------------------------------------------------------------------------
 
     def _open_demo(self) -> None:
@@ -369,7 +338,7 @@ class ProbePage(QWidget):
 
     def shut_down(self) -> None:
         """Cancel what is under way; called when the window closes."""
-        self._cancel_reading()
+        self.reader.cancel()
         self.controller.stop()
         self.panel.smallest.stop()
         self.stage.stop()

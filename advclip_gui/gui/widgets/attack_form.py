@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
@@ -19,14 +19,15 @@ from PySide6.QtWidgets import (
 from advclip_gui.engine.attacks.catalog import MAX_RESTARTS, MAX_STEPS, attack_info
 from advclip_gui.engine.probe_types import ProbeRequest
 from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.attack_fields import WrongFieldError, count_field, number_in
 from advclip_gui.gui.widgets.basics import SectionLabel, TextLabel, set_property
 from advclip_gui.gui.widgets.epsilon_slider import L2, LINF, EpsilonSlider
 from advclip_gui.gui.widgets.fold import Fold
-from advclip_gui.gui.widgets.number_field import NumberField, format_number
+from advclip_gui.gui.widgets.number_field import NumberField
 from advclip_gui.gui.widgets.segmented import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _DEFAULT = {"Linf": 2 / 255, "L2": 0.5}
 _LARGEST_SEED = 2**31 - 1
@@ -119,11 +120,11 @@ class AttackForm(QWidget):
         form.setHorizontalSpacing(look.m)
         form.setVerticalSpacing(look.s)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.steps = _count("probeSteps", "Steps", 10, 1, MAX_STEPS, "Gradient steps of the attack.")
-        self.restarts = _count(
+        self.steps = count_field("probeSteps", "Steps", 10, 1, MAX_STEPS, "Gradient steps of the attack.")
+        self.restarts = count_field(
             "probeRestarts", "Restarts", 1, 1, MAX_RESTARTS, "Runs from different random starting points."
         )
-        self.seed = _count(
+        self.seed = count_field(
             "probeSeed", "Seed", 0, 0, 2**31 - 1, "Of the random starts: same seed, same attack."
         )
         self.step_size = NumberField(step=0.05, minimum=0.0, maximum=255.0)
@@ -167,7 +168,7 @@ class AttackForm(QWidget):
         """What is asked for, None where a value is wrong."""
         try:
             request = self._checked()
-        except _WrongFieldError as wrong:
+        except WrongFieldError as wrong:
             self._show_problem(wrong.field, str(wrong))
             return None
         self._show_problem(None, "")
@@ -183,6 +184,54 @@ class AttackForm(QWidget):
         self._show_epsilon(epsilon)
         if tell:
             self.changed.emit(False)
+
+    def values(self) -> dict[str, Any]:
+        """What is shown, as plain values for `set_values`; the target is left out, as classes change."""
+        numbers = {name: field.number() for name, field in self._numbers().items()}
+        return {
+            "attack": self.attack.value(),
+            "norm": self.norm.value(),
+            "epsilons": dict(self._epsilons),
+            "random_start": self.random_start.isChecked(),
+            **numbers,
+        }
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Show what `values` gave, without telling anyone.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        epsilons = values.get("epsilons")
+        right = (
+            values.get("attack") in {"pgd", "fgsm"}
+            and values.get("norm") in _DEFAULT
+            and isinstance(epsilons, dict)
+            and all(isinstance(epsilons.get(norm), int | float) for norm in _DEFAULT)
+        )
+        if not right or not isinstance(epsilons, dict):
+            raise ValueError("these are no values of an attack")
+        self.attack.set_value(values["attack"])
+        self.norm.set_value(values["norm"])
+        self._show_scale(values["norm"])
+        self._epsilons.update({norm: float(epsilons[norm]) for norm in _DEFAULT})
+        for name, field in self._numbers().items():
+            number = values.get(name)
+            if isinstance(number, int | float):
+                field.set_value(number)
+            elif name == "step_size":
+                field.lineEdit().clear()
+        self.random_start.setChecked(bool(values.get("random_start", True)))
+        self._show_epsilon(self._epsilons[values["norm"]])
+        self._on_attack()
+
+    def _numbers(self) -> dict[str, NumberField]:
+        return {
+            "steps": self.steps,
+            "restarts": self.restarts,
+            "seed": self.seed,
+            "step_size": self.step_size,
+        }
 
     def set_interval(self, interval: tuple[float, float] | None) -> None:
         """Mark an interval of epsilons on the slider."""
@@ -203,20 +252,20 @@ class AttackForm(QWidget):
         pgd = self.attack.value() == "pgd"
         unit = self.slider.scale.unit
         typed = bool(self.step_size.lineEdit().text().strip())
-        steps = _number(self.steps, "Steps", 1, MAX_STEPS) if pgd else 1
-        restarts = _number(self.restarts, "Restarts", 1, MAX_RESTARTS) if pgd else 1
+        steps = number_in(self.steps, "Steps", 1, MAX_STEPS) if pgd else 1
+        restarts = number_in(self.restarts, "Restarts", 1, MAX_RESTARTS) if pgd else 1
         # In L2 a ball wider than 1 is ordinary: the unit box has a diagonal of sqrt(3 H W).
         most = 255 if self.norm.value() == "Linf" else 1e4
         return ProbeRequest(
             attack=self.attack.value(),
             norm="Linf" if self.norm.value() == "Linf" else "L2",
-            epsilon=_number(self.epsilon_field, "Epsilon", 0, most) * unit,
+            epsilon=number_in(self.epsilon_field, "Epsilon", 0, most) * unit,
             steps=int(steps),
-            step_size=_number(self.step_size, "The step size", 0, most) * unit if pgd and typed else None,
+            step_size=number_in(self.step_size, "The step size", 0, most) * unit if pgd and typed else None,
             random_start=self.random_start.isChecked() and pgd,
             restarts=int(restarts),
             target=self.target.currentData(),
-            seed=int(_number(self.seed, "The seed", 0, _LARGEST_SEED)),
+            seed=int(number_in(self.seed, "The seed", 0, _LARGEST_SEED)),
         )
 
     def _show_problem(self, wrong: NumberField | None, problem: str) -> None:
@@ -247,6 +296,12 @@ class AttackForm(QWidget):
         self.changed.emit(True)
 
     def _on_norm_chosen(self, norm: str) -> None:
+        self._show_scale(norm)
+        self.step_size.lineEdit().clear()
+        self._show_epsilon(self._epsilons[norm])
+        self.changed.emit(False)
+
+    def _show_scale(self, norm: str) -> None:
         self.slider.set_scale(LINF if norm == "Linf" else L2)
         self.epsilon_unit.setText("/ 255" if norm == "Linf" else "length")
         self.epsilon_field.setToolTip(
@@ -254,9 +309,6 @@ class AttackForm(QWidget):
             if norm == "Linf"
             else "Largest Euclidean length of the whole change, in pixel units."
         )
-        self.step_size.lineEdit().clear()
-        self._show_epsilon(self._epsilons[norm])
-        self.changed.emit(False)
 
     def _on_attack_chosen(self, _attack: str) -> None:
         self._on_attack()
@@ -277,34 +329,3 @@ class AttackForm(QWidget):
 
     def _on_now(self) -> None:
         self.changed.emit(False)
-
-
-class _WrongFieldError(ValueError):
-    """A field's value cannot be used; the text says why."""
-
-    def __init__(self, field: NumberField, sentence: str) -> None:
-        super().__init__(sentence)
-        self.field = field
-
-
-def _number(field: NumberField, name: str, low: float, high: float) -> float:
-    """The field's number, if it lies in [low, high]."""
-    text, number = field.lineEdit().text().strip(), field.number()
-    if number is None:
-        raise _WrongFieldError(
-            field, f"{name} must be a number; '{text}' is none." if text else f"{name} is empty."
-        )
-    if not low <= number <= high:
-        raise _WrongFieldError(
-            field, f"{name} must lie between {low:,g} and {high:,.0f}; {format_number(number)} does not."
-        )
-    return number
-
-
-def _count(name: str, label: str, value: int, low: int, high: int, tip: str) -> NumberField:
-    field = NumberField(integer=True, step=1, minimum=low, maximum=high)
-    field.setObjectName(name)
-    field.setAccessibleName(label)
-    field.setToolTip(tip)
-    field.set_value(value)
-    return field

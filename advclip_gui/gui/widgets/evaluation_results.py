@@ -18,12 +18,13 @@ from PySide6.QtWidgets import (
 
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
-from advclip_gui.gui.evaluation_text import class_rows, figure_rows, provenance_text
+from advclip_gui.gui.evaluation_text import class_rows, figure_rows, protocol_of, provenance_text
 from advclip_gui.gui.widgets.basics import Banner, Button, TextLabel
 from advclip_gui.gui.widgets.confusion_view import ConfusionView
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
 from advclip_gui.gui.widgets.robustness_curve import RobustnessCurve
+from advclip_gui.wording import figure_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +165,8 @@ class EvaluationResults(QWidget):
         """Show results; at least one."""
         self.evaluations = tuple(evaluations)
         first = self.evaluations[0]
-        self.title.setText(f"Robust accuracy under {first.label}")
+        tag = figure_tag(protocol_of(first), first.norm)
+        self.title.setText(f"Robust accuracy under {first.label} · {tag}")
         self.subtitle.setText(subtitle)
         self._show_warnings()
         self.curve.set_evaluations(self.evaluations)

@@ -15,6 +15,7 @@ from advclip_gui.gui.widgets.plot_canvas import PlotCanvas
 from advclip_gui.gui.widgets.plot_export import save_plot
 from advclip_gui.gui.widgets.plot_header import PlotHeader
 from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem
+from advclip_gui.gui.widgets.plot_keys import take_key
 from advclip_gui.gui.widgets.plot_legend import LegendEntry, PlotLegend
 from advclip_gui.gui.widgets.plot_print import PlotPrint
 from advclip_gui.gui.widgets.plot_series import (
@@ -26,7 +27,6 @@ from advclip_gui.gui.widgets.plot_series import (
     end_of_axis,
     ends_of_y,
     nearest_place,
-    places_of,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PySide6.QtGui import QKeyEvent
 
-_KEY_ZOOM = 0.7
 _ROOM = {True: 0.04, False: 0.08}
 """Free share of the y axis at both ends, where its ends are fixed and where they follow the figures."""
 
@@ -307,28 +306,15 @@ class LinePlot(QWidget):
         text = written(value, self._form, digits=self._digits)
         return text + self._unit if self._form == "plain" else text
 
+    def zoom(self, factor: float) -> None:
+        """Look closer (below 1) or at more (above 1)."""
+        self.view.box.scaleBy(x=factor, y=1 if self._y_range else factor)
+        self._on_zoomed()
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Read off with the arrow keys, zoom with + and -, show everything with Home."""
-        key, keys = event.key(), Qt.Key
-        if key in (keys.Key_Left, keys.Key_Right):
-            self._move_place(1 if key == keys.Key_Right else -1)
-        elif key in (keys.Key_Plus, keys.Key_Equal, keys.Key_Minus):
-            factor = 1 / _KEY_ZOOM if key == keys.Key_Minus else _KEY_ZOOM
-            self.view.box.scaleBy(x=factor, y=1 if self._y_range else factor)
-            self._on_zoomed()
-        elif key == keys.Key_Home:
-            self.reset_zoom()
-        elif key == keys.Key_Escape and self._hover_x is not None:
-            self.read_off(None)
-        else:
+        if not take_key(self, event.key()):
             super().keyPressEvent(event)
-
-    def _move_place(self, direction: int) -> None:
-        places = places_of(self.series)
-        here = self.place
-        if places:
-            index = len(places) - 1 if here is None else places.index(here) + direction
-            self.read_off(places[min(max(index, 0), len(places) - 1)])
 
     # --- export -------------------------------------------------------------------------------
 

@@ -101,15 +101,7 @@ class SmallestPanel(QWidget):
         question = self._question
         if question is None:
             return
-        handle = self._backend.submit(
-            SmallestEpsilonJob(
-                ref=question.ref,
-                class_names=question.class_names,
-                templates=question.templates,
-                image=question.image.for_backbone(question.ref.backbone),
-                request=question.request,
-            )
-        )
+        handle = self._backend.submit(question.job(SmallestEpsilonJob))
         self._handle = handle
         handle.event.connect(self._on_event)
         handle.finished.connect(self._on_finished)
