@@ -283,8 +283,11 @@ def test_released_fixes_its_values_and_says_why_and_sound_gives_them_back(
             assert row.editor.toolTip() == why
     assert page.forms.forms["adversary"].editor("epsilon").isEnabled()
     assert "not comparable" in page.forms.protocol.sentence.text()
+    for key in ("adversary", "monitor"):
+        assert "normalised units" in page.forms.forms[key].rows["epsilon"].note.text()
     choose_protocol(qtbot, page, "sound")
     assert page.settings() == before
+    assert "normalised" not in page.forms.forms["monitor"].rows["epsilon"].note.text()
     for field in ("kind", "norm", "step_size", "random_start", "epsilon_warmup"):
         row = page.forms.forms["adversary"].rows[field]
         assert row.editor.isEnabled(), field

@@ -249,7 +249,7 @@ def test_protocol_and_norm_are_listed_filtered_and_explained(qtbot: QtBot, room:
     }
     assert cells == {
         "Ours": ["Sound", "2/255 L∞"],
-        "Theirs": ["As released", "2/255 L∞"],
+        "Theirs": ["Released", "2/255 L∞"],
         "Round": ["Sound", "0.5 L2"],
     }
     for words, expected in (("released", ["Theirs"]), ("L2", ["Round"]), ("sound linf", ["Ours"])):
@@ -282,7 +282,8 @@ def test_curves_of_both_protocols_are_never_overlaid_without_their_names(
         "Zero-shot (sound, L∞)",
         "Zero-shot (released, L∞)",
     }
-    assert "mixed protocols" in page.curves.plot.title.text()
+    assert page.curves.plot.title.text() == "Accuracy while training · mixed"
+    assert "Zero-shot (sound, L∞) 16.0 %" in page.curves.plot.legend.text
     assert page.curves.notice.isVisible()
     assert PROTOCOL_SENTENCES["released"] in page.details.sentence.text()
 

@@ -69,7 +69,7 @@ class RunsPage(QWidget):
         self.filter = QLineEdit()
         self.filter.setObjectName("runFilter")
         self.filter.setAccessibleName("Filter runs")
-        self.filter.setPlaceholderText("Filter by name, data, method, protocol, norm, state …")
+        self.filter.setPlaceholderText("Filter by name, method, protocol, norm …")
         self.filter.setToolTip("Show only the runs that contain all these words.")
         self.filter.setClearButtonEnabled(True)
         self.filter.setMinimumWidth(18 * look.l)

@@ -35,7 +35,7 @@ FIXED: dict[str, dict[str, str]] = {
 
 UNUSED: dict[str, dict[str, str]] = {
     "adversary": {
-        "step_size": "The released code scales each step by the perturbation's own length instead.",
+        "step_size": "The released code has a step length of its own.",
         "random_start": "The released perturbation starts each epoch at zero.",
     },
 }

@@ -66,6 +66,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 _NEEDS_ADVERSARY = ("kind", "norm", "epsilon", "step_size", "random_start", "epsilon_warmup")
 _NO_ADVERSARY = "With 0 inner steps there is no adversary; what follows has no effect."
 _FIXED = "Fixed by the released protocol."
+_NORMALISED = "In normalised units, where it is about a quarter as large as in pixels."
 _UNUSED = "Not used by the released protocol."
 
 
@@ -182,6 +183,8 @@ class RecipeForms(QWidget):
             attacked, "Without an adversary this run is CLIP-LoRA itself."
         )
         released = self.protocol.value() == "released"
+        for form in (adversary, self.forms["monitor"]):
+            form.rows["epsilon"].set_hint(_NORMALISED if released else "")
         for note, reasons in ((_FIXED, FIXED), (_UNUSED, UNUSED)):
             for key, fields in reasons.items():
                 for field, why in fields.items():

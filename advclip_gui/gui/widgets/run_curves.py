@@ -101,7 +101,7 @@ class RunCurves(UntitledCard):
                 place = (baseline, name)
                 baselines[place] = baselines.get(place, True) and curve.shares[-1] < baseline
         for number, ((share, name), above) in enumerate(sorted(baselines.items())):
-            self.plot.set_baseline(f"zero-shot {number}", share, name, above=above)
+            self.plot.set_baseline(f"zero-shot {number}", share, name, above=above, in_legend=mixed)
         self._name(set(tags.values()))
         self.plot.set_total(max((self._steps_of(run) for run in self._runs), default=0))
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
@@ -114,7 +114,7 @@ class RunCurves(UntitledCard):
 
     def _name(self, tags: set[str]) -> None:
         """Say protocol and norm in the title, or that there are several, and what may not be compared."""
-        tag = next(iter(tags)) if len(tags) == 1 else "mixed protocols or norms" if tags else ""
+        tag = next(iter(tags)) if len(tags) == 1 else "mixed" if tags else ""
         self.plot.set_title(f"{_TITLE} · {tag}" if tag else _TITLE)
         released = any(tag.startswith("released") for tag in tags)
         self.notice.setText(not_comparable("released") if released else "")

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidge
 from advclip_gui.gui import theme
 from advclip_gui.gui.run_norm import norm_of
 from advclip_gui.gui.run_text import STATES, matches, moment, when, with_change
-from advclip_gui.wording import PROTOCOL_SENTENCES, PROTOCOL_TITLES, radius_text
+from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,17 +55,17 @@ _HEADS = (
     ("State", "Whether it can be used, continued, or still runs."),
 )
 _WIDTHS = {
-    DATA: 98,
-    BACKBONE: 96,
-    METHOD: 104,
+    DATA: 104,
+    BACKBONE: 99,
+    METHOD: 108,
     PROTOCOL: 82,
-    SHOTS: 52,
-    EPSILON: 78,
-    CLEAN: 112,
-    ROBUST: 112,
-    IMAGES: 56,
-    STARTED: 96,
-    STATE: 106,
+    SHOTS: 48,
+    EPSILON: 82,
+    CLEAN: 108,
+    ROBUST: 116,
+    IMAGES: 60,
+    STARTED: 104,
+    STATE: 98,
 }
 _FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
 
@@ -165,7 +165,7 @@ def _shown(run: RunSummary, column: int) -> str:
         DATA: run.data,
         BACKBONE: run.backbone.removesuffix(" (bundled)"),
         METHOD: run.method,
-        PROTOCOL: PROTOCOL_TITLES[run.protocol],
+        PROTOCOL: run.protocol.capitalize(),
         SHOTS: str(run.shots),
         EPSILON: radius_text(run.epsilon, norm_of(run)).replace(" in ", " "),
         CLEAN: with_change(run.clean, run.zero_shot_clean),

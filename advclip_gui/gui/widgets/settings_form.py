@@ -88,6 +88,11 @@ class FieldRow:
         set_property(marked, "invalid", bool(sentence))
         self.editor.setAccessibleDescription(sentence or self.help_text)
 
+    def set_hint(self, text: str) -> None:
+        """Say something else than the help beneath the field; "" goes back to it."""
+        if not self.problem:
+            self.note.setText(text or self.help_text)
+
     def set_enabled(self, enabled: bool, why: str = "", tip: str = "") -> None:
         """Grey the row out, saying why in its note, and at length in its tooltip."""
         self.label.setEnabled(enabled)
