@@ -17,6 +17,7 @@ from advclip_gui.engine.attention import split_attention
 from advclip_gui.engine.blueprint import build, draw, model_config
 from advclip_gui.engine.catalog import availability, entry
 from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.streamline import streamline
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
@@ -100,6 +101,7 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     digest = file_sha256(weights, control)
     control.progress("Loading the backbone", 2, 3, "moving to the device")
     split_attention(model)
+    streamline(model)
     model.float().eval().requires_grad_(False)
     model.to(device)
     control.progress("Loading the backbone", 3, 3)

@@ -20,6 +20,7 @@ from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.engine.placement import possible_targets
 from advclip_gui.engine.resources import mini_backbone_folder
+from advclip_gui.engine.streamline import streamline
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
@@ -128,6 +129,7 @@ def _draw(config: str) -> Blueprint:
     with torch.device("meta"):
         model = build(json.loads(config))
         split_attention(model)
+    streamline(model)
     text_tower(model)
     height, width = _pair(getattr(model.visual, "image_size", 0))
     if height != width or not height:

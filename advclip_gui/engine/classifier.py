@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from advclip_gui.engine.attention import text_tower
 from advclip_gui.engine.prompts import fill
+from advclip_gui.engine.streamline import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +56,7 @@ def encode_tokens(model: Any, tokens: Tensor, classes: int) -> Tensor:
     length = tokens.shape[1]
     x = text.token_embedding(tokens) + text.positional_embedding[:length]
     mask = None if text.attn_mask is None else text.attn_mask[:length, :length]
-    x = text.ln_final(text.transformer(x, attn_mask=mask))
-    x = x[torch.arange(len(x), device=x.device), _positions(tower, tokens)]
+    x = text.ln_final(read_at(text.transformer, x, _positions(tower, tokens), mask))
     if isinstance(text.text_projection, nn.Linear):
         x = text.text_projection(x)
     elif text.text_projection is not None:

@@ -1,4 +1,4 @@
-"""The same image features with less work: what nothing reads is not computed.
+"""The same features with less work: what nothing reads is not computed.
 
 Two changes to an open_clip vision transformer, in place, with the same weights under the same names:
 
@@ -6,6 +6,8 @@ Two changes to an open_clip vision transformer, in place, with the same weights 
   its output projection and its MLP for this token only (keys and values still see every token).
 - Patches do not overlap, so cutting them out and one matrix product replace the convolution, whose
   backward pass to the pixels is slow on a CPU.
+
+A text tower is read at one token of each prompt, another one in each: see `read_at`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from advclip_gui.engine.split_modules import SplitAttention
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
 ensure_torchvision()
@@ -37,15 +40,45 @@ class ClassTokenBlock(nn.Module):
         if attn_mask is not None:
             raise ValueError("a vision tower has no attention mask")
         normed = self.ln_1(x)
-        first: Tensor = x[:, :1] + self.ls_1(self.attn(normed[:, :1], normed, normed)[0])
-        answer: Tensor = first + self.ls_2(self.mlp(self.ln_2(first)))
-        return answer
+        return _answer(self, x[:, :1], normed[:, :1], normed, None)
+
+
+def _answer(block: Any, x: Tensor, queries: Tensor, normed: Tensor, mask: Tensor | None) -> Tensor:
+    """What a block makes of x (N, 1, W), whose queries look at all of the normed tokens (N, L, W)."""
+    mixed: Tensor = x + block.ls_1(block.attn(queries, normed, normed, attn_mask=mask)[0])
+    answer: Tensor = mixed + block.ls_2(block.mlp(block.ln_2(mixed)))
+    return answer
+
+
+def read_at(transformer: Any, x: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a text transformer and return its output at one token of each prompt.
+
+    Args:
+        transformer: open_clip's, with split attention.
+        x: embedded prompts, (N, L, W).
+        positions: (N,) int64, which token of each prompt is read.
+        mask: (L, L), added to the scores.
+
+    Returns:
+        (N, W); in the last block nothing else is computed, if it is a plain residual block.
+    """
+    rows = torch.arange(len(x), device=x.device)
+    *blocks, last = transformer.resblocks
+    if type(last) is not ResidualAttentionBlock or not isinstance(last.attn, SplitAttention):
+        whole: Tensor = transformer(x, attn_mask=mask)
+        return whole[rows, positions]
+    for block in blocks:
+        x = block(x, attn_mask=mask)
+    normed = last.ln_1(x)
+    seen = None if mask is None else mask[positions][:, None, None]
+    read = (rows, positions)
+    return _answer(last, x[read][:, None], normed[read][:, None], normed, seen)[:, 0]
 
 
 class PatchProduct(nn.Conv2d):
     """A convolution whose stride is its kernel, as a matrix product over patches."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name of the overridden method)
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, D, H / P, W / P)."""
         count, channels, height, width = input.shape
         down, right = self.kernel_size

@@ -304,7 +304,9 @@ class TestRecipeFacts:
     def test_operations_are_those_of_the_formula(self) -> None:
         config = model_config(BackboneSettings(name="ViT-B-32", weights="openai"))
         width, tokens, layers = 768, 50, 12
-        transformer = layers * (24 * width**2 * tokens + 4 * tokens**2 * width)
+        transformer = (layers - 1) * (24 * width**2 * tokens + 4 * tokens**2 * width)
+        # The last block answers for the class token alone; only its keys and values see all tokens.
+        transformer += 4 * width**2 * tokens + 20 * width**2 + 4 * tokens * width
         patches = 2 * 3 * 32**2 * width * 49 + 2 * width * 512
         assert costs(config)["vision"].flops == transformer + patches
         width, tokens = 512, 12

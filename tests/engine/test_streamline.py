@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from advclip_gui.engine import adapters
 from advclip_gui.engine.attention import split_attention
-from advclip_gui.engine.streamline import ClassTokenBlock, PatchProduct, streamline
+from advclip_gui.engine.streamline import ClassTokenBlock, PatchProduct, read_at, streamline
 from advclip_gui.settings import LoraSettings
 
 
@@ -69,6 +69,20 @@ def test_names_stay_and_work_shrinks(pair) -> None:
             backbone.model.visual(pixels())
         work.append(counter.get_total_flops())
     assert work[1] < 0.85 * work[0]  # three blocks: most of a third of 5/6
+
+
+@pytest.mark.parametrize("kind", ["causal", "open"])
+def test_a_text_tower_is_read_at_one_token(pair, kind) -> None:
+    model = pair[0].model
+    mask = model.attn_mask[:9, :9].double() if kind == "causal" else None
+    x, positions = torch.randn(4, 9, 32, dtype=torch.float64), torch.tensor([8, 3, 0, 5])
+    expected = model.transformer(x, attn_mask=mask)[torch.arange(4), positions]
+    torch.testing.assert_close(read_at(model.transformer, x, positions, mask), expected)
+    with FlopCounterMode(display=False) as whole:
+        model.transformer(x, attn_mask=mask)
+    with FlopCounterMode(display=False) as read:
+        read_at(model.transformer, x, positions, mask)
+    assert read.get_total_flops() < 0.7 * whole.get_total_flops()  # two blocks
 
 
 def test_twice_is_once(pair) -> None:
