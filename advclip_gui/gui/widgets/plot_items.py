@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.plot_legend import MARKS
+from advclip_gui.gui.widgets.plot_legend import MARKS, LegendEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from advclip_gui.gui.widgets.plot_series import Baseline, Series
@@ -166,3 +169,21 @@ class BaselineItem:
         scene = self._label.scene()
         if scene is not None:
             scene.removeItem(self._label)
+
+
+def legend_entries(
+    items: Iterable[SeriesItem],
+    baselines: Iterable[BaselineItem],
+    at: float | None,
+    write: Callable[[float], str],
+) -> list[LegendEntry]:
+    """Name every line with its figure nearest to a place (None: the latest), then unlabelled baselines."""
+    entries = []
+    for item in items:
+        one = item.series
+        figure = one.figure(one.nearest(math.inf if at is None else at), write)
+        entries.append(LegendEntry(one.label, one.role, one.style, figure, item.mark))
+    for base in (item.baseline for item in baselines):
+        if base.in_legend:
+            entries.append(LegendEntry(base.label, base.role, "dashed", write(base.y)))
+    return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -14,9 +13,9 @@ from advclip_gui.gui.widgets.plot_axes import Format, ticks_of, written
 from advclip_gui.gui.widgets.plot_canvas import PlotCanvas
 from advclip_gui.gui.widgets.plot_export import save_plot
 from advclip_gui.gui.widgets.plot_header import PlotHeader
-from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem
+from advclip_gui.gui.widgets.plot_items import BaselineItem, SeriesItem, legend_entries
 from advclip_gui.gui.widgets.plot_keys import take_key
-from advclip_gui.gui.widgets.plot_legend import LegendEntry, PlotLegend
+from advclip_gui.gui.widgets.plot_legend import PlotLegend
 from advclip_gui.gui.widgets.plot_print import PlotPrint
 from advclip_gui.gui.widgets.plot_series import (
     Baseline,
@@ -286,19 +285,9 @@ class LinePlot(QWidget):
     def _show_figures(self) -> None:
         at = self.place
         self.view.mark(at)
-        entries = []
-        for item in self._items.values():
-            one = item.series
-            index = one.nearest(math.inf if at is None else at)
-            entries.append(
-                LegendEntry(one.label, one.role, one.style, one.figure(index, self._written), item.mark)
-            )
-        entries += [
-            LegendEntry(one.label, one.role, "dashed", self._written(one.y))
-            for one in self.baselines
-            if one.in_legend
-        ]
-        self.legend.set_entries(entries)
+        self.legend.set_entries(
+            legend_entries(self._items.values(), self._baselines.values(), at, self._written)
+        )
         where = "" if at is None else f"{self._x_label} {at:,.0f}: "
         self.setAccessibleDescription(where + self.legend.text)
 

@@ -59,7 +59,7 @@ _WIDTHS = {
     BACKBONE: 99,
     METHOD: 108,
     PROTOCOL: 82,
-    SHOTS: 48,
+    SHOTS: 54,
     EPSILON: 82,
     CLEAN: 108,
     ROBUST: 116,
