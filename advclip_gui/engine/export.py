@@ -14,10 +14,12 @@ from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageErr
 from advclip_gui.engine.files import atomic_file, write_json_atomic, write_text_atomic
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.engine.session import adapter_folder
-from advclip_gui.settings import BackboneSettings, RunSettings
+from advclip_gui.settings import BackboneSettings, RunSettings, format_layers
 
 INFO_FILE = "advclip.json"
 """What the classifier around the adapter is: backbone, classes, prompts, protocol, figures."""
+_NORMS = {"Linf": "L-infinity", "L2": "L2"}
+_UNITS = {"sound": "pixel units", "released": "normalised units"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ def export_adapter(source: Path, out: Path, *, format: Literal["peft"] = "peft")
             "class_names": list(info.class_names),
             "templates": list(info.templates),
             "backbone_sha256": info.backbone_sha256,
-            "figures": {key: _figures(result.get(key)) for key in ("zero_shot", "adapter")},
+            "figures": {key: _figures(result.get(key)) for key in ("zero_shot", "clip_lora", "adapter")},
         },
     )
-    write_text_atomic(out / "README.md", _model_card(settings, info, result))
+    write_text_atomic(out / "README.md", _model_card(settings, info, result, out))
     return out
 
 
@@ -163,7 +165,7 @@ def _figures(entry: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if entry is None else {key: value for key, value in entry.items() if key != "evaluation"}
 
 
-def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[str, Any]) -> str:
+def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[str, Any], folder: Path) -> str:
     lines = ["# CLIP LoRA adapter", ""]
     if settings is not None:
         lines += [
@@ -174,9 +176,10 @@ def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[st
             f"- Backbone: {settings.backbone.name} {settings.backbone.weights}".rstrip(),
             f"- LoRA: rank {settings.lora.rank}, alpha {settings.lora.alpha:g}, "
             f"{settings.lora.encoder} encoder, matrices {' '.join(settings.lora.matrices)}, "
-            f"layers {settings.lora.layers}, scaling alpha / sqrt(r)",
+            f"layers {format_layers(settings.lora.layers)}, scaling alpha / sqrt(r)",
             f"- Adversary: {settings.adversary.kind}, m = {settings.adversary.inner_steps}, "
-            f"epsilon {settings.adversary.epsilon * 255:g}/255 (L-infinity, pixel units)",
+            f"epsilon {settings.adversary.epsilon * 255:g}/255 "
+            f"({_NORMS[settings.adversary.norm]}, {_UNITS[settings.protocol]})",
             f"- Seeds: split {settings.data.seed}, training {settings.training.seed}",
         ]
     lines += [
@@ -185,13 +188,18 @@ def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[st
         f"- SHA-256 of the backbone's weights: {info.backbone_sha256 or 'not recorded'}",
         "",
     ]
-    figures = {name: _figures(result.get(name)) for name in ("zero_shot", "adapter")}
+    figures = {name: _figures(result.get(name)) for name in ("zero_shot", "clip_lora", "adapter")}
     if figures["adapter"]:
+        protocol, norm = str(result.get("protocol", "sound")), str(result.get("norm", "Linf"))
+        attack = "FGSM + PGD, an upper bound" if protocol == "sound" else "PGD"
         lines += [
-            "| model | n | epsilon | clean accuracy | robust accuracy (upper bound: FGSM + PGD) |",
+            f"Protocol *{protocol}*, {_NORMS[norm]}, epsilon in {_UNITS[protocol]}:",
+            "",
+            f"| model | n | epsilon | clean accuracy | robust accuracy ({attack}) |",
             "|---|---|---|---|---|",
         ]
-        for title, entry in (("zero-shot", figures["zero_shot"]), ("this adapter", figures["adapter"])):
+        titles = {"zero_shot": "zero-shot", "clip_lora": "CLIP-LoRA", "adapter": "this adapter"}
+        for title, entry in ((title, figures[key]) for key, title in titles.items()):
             if entry:
                 clean = _with_interval(entry["clean_accuracy"], entry["clean_interval"])
                 robust = _with_interval(entry["robust_accuracy"], entry["robust_interval"])
@@ -200,11 +208,18 @@ def _model_card(settings: RunSettings | None, info: AdapterInfo, result: dict[st
                 )
         lines += ["", "Wilson 95 % intervals in brackets.", ""]
     lines += [
-        "The files are in peft's format with the module names of the Hugging Face CLIP model.",
+        f"The files are in peft's format with the module names of {_names_of_modules(folder / CONFIG_FILE)}.",
         "The figures hold for these classes, prompts and images; robustness against other attacks",
         "or larger epsilons is not claimed.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _names_of_modules(config: Path) -> str:
+    """Whose module names the adapter's matrices carry."""
+    targets = json.loads(config.read_text(encoding="utf-8"))["target_modules"]
+    plain = all(str(target).startswith(("vision_model.", "text_model.")) for target in targets)
+    return "the Hugging Face CLIP model" if plain else "the open_clip model"
 
 
 def _with_interval(share: float, interval: list[float]) -> str:

@@ -243,3 +243,14 @@ def test_figures_of_the_run_belong_to_the_saved_adapter(run_dir) -> None:
         )  # fmt: skip
         assert again.clean_accuracy == result[key]["clean_accuracy"]
         assert again.epsilons[0].robust_accuracy == result[key]["robust_accuracy"]
+
+
+def test_the_card_says_protocol_norm_and_every_model(small_run, tmp_path) -> None:
+    settings = small_run.with_values({"training.compare_plain": True, "lora.layers": "0, 2"}).under("released")
+    train(settings, control=Control(), run_dir=tmp_path / "run")
+    card = (export_adapter(tmp_path / "run", tmp_path / "out") / "README.md").read_text()
+    assert "Protocol *released*, L-infinity, epsilon in normalised units:" in card
+    assert "layers 0, 2," in card
+    assert [line.split("|")[1].strip() for line in card.splitlines() if line.startswith("| ")] == [
+        "model", "zero-shot", "CLIP-LoRA", "this adapter",
+    ]  # fmt: skip
