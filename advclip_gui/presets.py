@@ -45,6 +45,7 @@ _DEMO = RunSettings(
 _PAPER = RunSettings(
     backbone=BackboneSettings(name="ViT-B-32", weights="openai"),
     adversary=AdversarySettings(kind="universal", inner_steps=2, epsilon=1 / 255, step_size=0.5 / 255),
+    training=TrainingSettings(compare_plain=True),
     monitor=MonitorSettings(every=100, images=100, epsilon=1 / 255, checkpoint_every=200),
 )
 
@@ -82,6 +83,7 @@ PRESETS: dict[str, Preset] = {
             update={
                 "name": "CLIP-LoRA",
                 "adversary": _PAPER.adversary.model_copy(update={"inner_steps": 0}),
+                "training": TrainingSettings(),
             }
         ),
     ),

@@ -90,7 +90,7 @@ class Adversary:
             pixels: x, (N, 3, S, S) in [0, 1].
             loss: mean loss, to grow, of perturbed pixels of a part of the batch; its model must be
                 in evaluation mode, without parameter gradients.
-            generator: CPU generator of the random start.
+            generator: of the random start.
             control: checked in every inner step.
             parts: how the batch is divided for the device's memory; the result is the same.
             scale: of epsilon and step size, for the warm-up.

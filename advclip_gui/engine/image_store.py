@@ -26,6 +26,7 @@ class ImageStore:
         self._device = device
         stored = torch.from_numpy(images.images)
         self._labels = torch.from_numpy(images.labels).to(device)
+        self._ratios = None if images.ratios is None else torch.from_numpy(images.ratios)
         self.place = "host"
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -47,6 +48,10 @@ class ImageStore:
         else:
             picked = self._images[chosen].to(self._device)
         return picked.permute(0, 3, 1, 2).float().div(255)
+
+    def ratios(self, chosen: Tensor) -> Tensor | None:
+        """Width / height of the originals, float32 (N,) on the CPU, where the images are whole ones."""
+        return None if self._ratios is None else self._ratios[chosen]
 
     def labels(self, chosen: Tensor) -> Tensor:
         """int64 (N,) on the device."""

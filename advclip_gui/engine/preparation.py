@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from advclip_gui.engine.backbones import Backbone, load_backbone
 from advclip_gui.engine.datasets.folder import scan
-from advclip_gui.engine.datasets.loading import load_pixels
+from advclip_gui.engine.datasets.loading import load_pixels, load_whole
 from advclip_gui.engine.datasets.sampling import Sample, Split, sample_split
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.events import Log
@@ -21,17 +21,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from advclip_gui.engine.control import Control
-    from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.engine.datasets.records import DatasetScan, Problem
     from advclip_gui.settings import DataSettings, RunSettings
+
+
+_WHOLE_SIDE = 1.5
+"""Side of whole training images, in sides of the model's input: small crops keep some detail."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Images as the model sees them: uint8 (N, S, S, 3), labels int64 (N,), their relative paths."""
+    """Decoded images: uint8 (N, S, S, 3), labels int64 (N,), their relative paths.
+
+    Attributes:
+        ratios: width / height of the originals, float32 (N,), where the images are whole ones squashed
+            to squares for random crops; None where they are what the model sees.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     paths: tuple[str, ...] = ()
+    ratios: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """N."""
@@ -73,12 +83,29 @@ def load_set(root: Path, samples: Sequence[Sample], backbone: Backbone, control:
         resize_mode=backbone.resize_mode,
         control=control,
     )
-    for problem in problems:
-        control.report(Log(message=f"Left out {problem.path}: {problem.message}", level="warning"))
     if len(images) == 0:
         raise DataError(f"None of the {len(samples)} images in {root} could be read.")
+    return ImageSet(images, labels, _left(samples, problems, control))
+
+
+def load_whole_set(root: Path, samples: Sequence[Sample], backbone: Backbone, control: Control) -> ImageSet:
+    """Decode whole samples for random crops, with detail to spare; otherwise as `load_set`."""
+    images, labels, ratios, problems = load_whole(
+        root,
+        samples,
+        side=round(_WHOLE_SIDE * backbone.image_size),
+        interpolation=backbone.interpolation,
+        control=control,
+    )
+    return ImageSet(images, labels, _left(samples, problems, control), ratios)
+
+
+def _left(samples: Sequence[Sample], problems: Sequence[Problem], control: Control) -> tuple[str, ...]:
+    """Paths of the samples that could be read; the others are logged."""
+    for problem in problems:
+        control.report(Log(message=f"Left out {problem.path}: {problem.message}", level="warning"))
     left_out = {problem.path for problem in problems}
-    return ImageSet(images, labels, tuple(sample.path for sample in samples if sample.path not in left_out))
+    return tuple(sample.path for sample in samples if sample.path not in left_out)
 
 
 def prepare(
@@ -106,7 +133,8 @@ def prepare(
             control.report(Log(message=note))
     names = prompt_names(scanned, data, split.class_folders)
     backbone = load_backbone(settings.backbone, device=device, control=control)
-    train = load_set(scanned.root, split.train, backbone, control)
+    load_train = load_whole_set if settings.training.augmentation == "paper" else load_set
+    train = load_train(scanned.root, split.train, backbone, control)
     watched, name = (split.val, "val") if split.val else (split.test, "test")
     if not watched:
         watched, name = split.train, "train"

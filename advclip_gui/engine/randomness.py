@@ -25,9 +25,16 @@ def derive_seed(seed: int, stream: Stream, position: int) -> int:
     return mixed
 
 
-def generator_at(seed: int, stream: Stream, position: int) -> torch.Generator:
-    """A CPU generator for one step of one stream: the same on every device."""
-    return torch.Generator().manual_seed(derive_seed(seed, stream, position))
+def generator_at(
+    seed: int, stream: Stream, position: int, device: torch.device | None = None
+) -> torch.Generator:
+    """A generator for one step of one stream, on the CPU: the same on every device.
+
+    With a CUDA `device` the draws are made there, where large ones are needed; they are then others
+    than a CPU's.
+    """
+    there = device if device is not None and device.type == "cuda" else "cpu"
+    return torch.Generator(device=there).manual_seed(derive_seed(seed, stream, position))
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class RunSummary:
     protocol: str
     shots: int
     epsilon: float
+    norm: str
     clean: float | None
     robust: float | None
     zero_shot_clean: float | None
@@ -230,6 +231,7 @@ class RunFolder:
             protocol=settings.protocol,
             shots=settings.data.shots,
             epsilon=settings.monitor.epsilon,
+            norm=settings.monitor.norm,
             clean=adapter.get("clean_accuracy"),
             robust=adapter.get("robust_accuracy"),
             zero_shot_clean=baseline.get("clean_accuracy"),

@@ -52,7 +52,7 @@ class SoundProtocol:
             return self.adversary.perturb(
                 batch.pixels,
                 self._inner_loss(classifier, batch, trainer.attack_scale),
-                generator_at(settings.training.seed, "adversary", batch.step),
+                generator_at(settings.training.seed, "adversary", batch.step, trainer.device),
                 control,
                 parts=batch.parts,
                 scale=warmed_up(settings.adversary.epsilon_warmup, batch.step, settings.total_steps),

@@ -248,6 +248,8 @@ class Trainer:
             self.images.pixels(chosen),
             training.augmentation,
             generator_at(training.seed, "augmentation", step),
+            side=self.backbone.image_size,
+            ratios=self.images.ratios(chosen),
         )
         starts = range(0, len(chosen), self.micro_batch)
         parts = tuple(slice(start, min(start + self.micro_batch, len(chosen))) for start in starts)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from advclip_gui.gui.evaluation_text import percent
-from advclip_gui.gui.run_norm import norm_of
 from advclip_gui.settings import DEMO_FOLDER, format_layers
 from advclip_gui.wording import PROTOCOL_TITLES, norm_text
 
@@ -70,8 +69,8 @@ def moment(started: float) -> str:
 
 def matches(run: RunSummary, words: str) -> bool:
     """Whether every word occurs somewhere in what the table says of a run."""
-    norm = norm_of(run)
-    said = (run.protocol, PROTOCOL_TITLES[run.protocol], norm, norm_text(norm), STATES[run.state][0])
+    protocol = (run.protocol, PROTOCOL_TITLES[run.protocol])
+    said = (*protocol, run.norm, norm_text(run.norm), STATES[run.state][0])
     parts = (run.name, run.data, run.backbone, run.method, *said, run.path.name)
     text = " ".join(parts).casefold()
     return all(word in text for word in words.casefold().split())

@@ -260,12 +260,8 @@ class Workspace(QObject):
 
         def work(_control: Control) -> object:
             from advclip_gui.engine.runs import list_runs
-            from advclip_gui.gui.run_norm import norm_of
 
-            runs = tuple(list_runs(root))
-            for run in runs:
-                norm_of(run)  # read here, remembered for the table
-            return runs
+            return tuple(list_runs(root))
 
         self._listing = self.io.submit(work, "Listing runs")
         self._listing.finished.connect(self._runs_listed)

@@ -1,7 +1,9 @@
-"""Decode the images of a split to the pixels that the model sees."""
+"""Decode the images of a split: to the pixels that the model sees, or whole for random crops."""
 
 from __future__ import annotations
 
+import math
+import tempfile
 from typing import TYPE_CHECKING
 
 from advclip_gui.engine.datasets.folder import bad_image_sentence
@@ -9,6 +11,9 @@ from advclip_gui.engine.datasets.pool import map_files
 from advclip_gui.engine.datasets.records import Problem
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.images import BadImageError, open_image, prepare
+
+_LARGEST_SHARE = 0.5
+"""Of the available memory that decoded images may take; beyond that the disk holds them."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,25 +55,69 @@ def load_pixels(
         DataError: there are samples, but none can be read; or memory does not hold them.
         Cancelled: the user asked for it.
     """
+    pixels, labels, _, problems = _load(root, samples, size, interpolation, resize_mode, control, task)
+    return pixels, labels, problems
+
+
+def load_whole(
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    side: int,
+    interpolation: str = "bicubic",
+    control: Control,
+    task: str = "Loading images",
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32], list[Problem]]:
+    """Read whole images, squashed to squares of one side; what cannot be read is skipped.
+
+    Args:
+        root: folder that the samples' paths are relative to.
+        samples: which images, in which order.
+        side: of the squares, in pixels.
+        interpolation: as for `images.prepare`.
+        control: reports progress and cancels.
+        task: what the progress is called.
+
+    Returns:
+        As `load_pixels`, with each image's width / height, float32 (N,), in third place.
+
+    Raises:
+        DataError: there are samples, but none can be read; or memory does not hold them.
+        Cancelled: the user asked for it.
+    """
+    return _load(root, samples, side, interpolation, "squash", control, task)
+
+
+def _load(
+    root: Path,
+    samples: Sequence[Sample],
+    size: int,
+    interpolation: str,
+    resize_mode: str,
+    control: Control,
+    task: str,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32], list[Problem]]:
     import numpy as np
 
-    def load(sample: Sample) -> NDArray[np.uint8] | BadImageError:
+    def load(sample: Sample) -> tuple[NDArray[np.uint8], float] | BadImageError:
         try:
-            return prepare(open_image(root / sample.path), size, interpolation, resize_mode)
+            image = open_image(root / sample.path)
+            return prepare(image, size, interpolation, resize_mode), image.width / image.height
         except BadImageError as error:
             return error
 
     problems: list[Problem] = []
     try:
-        pixels = np.empty((len(samples), size, size, 3), dtype=np.uint8)
+        pixels = _room_for((len(samples), size, size, 3))
         labels = np.empty(len(samples), dtype=np.int64)
+        ratios = np.empty(len(samples), dtype=np.float32)
         loaded = 0
         outcomes = map_files(load, samples, task=task, control=control)
         for sample, outcome in zip(samples, outcomes, strict=True):
             if isinstance(outcome, BadImageError):
                 problems.append(Problem(sample.path, outcome.kind, bad_image_sentence(outcome)))
                 continue
-            pixels[loaded], labels[loaded] = outcome, sample.label
+            (pixels[loaded], ratios[loaded]), labels[loaded] = outcome, sample.label
             loaded += 1
     except MemoryError as error:
         gigabytes = len(samples) * size * size * 3 / 2**30
@@ -81,4 +130,20 @@ def load_pixels(
             f"None of the {len(samples)} images under {root} can be read.",
             f"The first one, {problems[0].path}: {problems[0].message}",
         )
-    return pixels[:loaded], labels[:loaded], problems
+    return pixels[:loaded], labels[:loaded], ratios[:loaded], problems
+
+
+def _room_for(shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """An array in memory, or in a scratch file that vanishes with it where memory is short of it."""
+    import numpy as np
+    import psutil
+
+    size = math.prod(shape)
+    if size <= _LARGEST_SHARE * psutil.virtual_memory().available:
+        return np.empty(shape, dtype=np.uint8)
+    try:
+        with tempfile.TemporaryFile() as scratch:  # the mapping keeps it until it goes itself
+            scratch.truncate(size)
+            return np.memmap(scratch, dtype=np.uint8, mode="r+", shape=shape)
+    except OSError as error:
+        raise MemoryError from error

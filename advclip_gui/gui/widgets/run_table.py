@@ -18,7 +18,6 @@ from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.run_norm import norm_of
 from advclip_gui.gui.run_text import STATES, matches, moment, when, with_change
 from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
 
@@ -167,7 +166,7 @@ def _shown(run: RunSummary, column: int) -> str:
         METHOD: run.method,
         PROTOCOL: run.protocol.capitalize(),
         SHOTS: str(run.shots),
-        EPSILON: radius_text(run.epsilon, norm_of(run)).replace(" in ", " "),
+        EPSILON: radius_text(run.epsilon, run.norm).replace(" in ", " "),
         CLEAN: with_change(run.clean, run.zero_shot_clean),
         ROBUST: with_change(run.robust, run.zero_shot_robust),
         IMAGES: "–" if run.n is None else f"{run.n:,}",
@@ -209,7 +208,7 @@ def _explained(run: RunSummary, column: int) -> str:
     if column == PROTOCOL:
         return PROTOCOL_SENTENCES[run.protocol]
     if column == EPSILON:
-        return radius_text(run.epsilon, norm_of(run))
+        return radius_text(run.epsilon, run.norm)
     if column == NAME:
         return f"{run.name}\n{run.path}"
     if column == BACKBONE:
