@@ -455,6 +455,11 @@ class RunSettings(_Section):
         title="Precision",
         description="Of training; losses, adapters and all figures are float32. float16 needs a GPU.",
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        title="Compile",
+        description="torch.compile for training steps; auto tries it on CUDA where the run is long enough.",
+    )
     data: DataSettings = Field(default_factory=DataSettings, title="Data")
     backbone: BackboneSettings = Field(default_factory=BackboneSettings, title="Backbone")
     lora: LoraSettings = Field(default_factory=LoraSettings, title="LoRA")

@@ -14,6 +14,7 @@ from advclip_gui.engine import adapters
 from advclip_gui.engine.augmentation import augment
 from advclip_gui.engine.checkpoint import TrainingState
 from advclip_gui.engine.classifier import ClipClassifier, encode_tokens, tokenize
+from advclip_gui.engine.compilation import Compilation
 from advclip_gui.engine.errors import CheckpointError, DeviceError, TrainingError
 from advclip_gui.engine.events import Log
 from advclip_gui.engine.guarded_optimizer import GradientNorms, GuardedAdamW
@@ -124,6 +125,7 @@ class Trainer:
         )
         self.micro_batch = math.ceil(self.batches.batch_size / training.accumulation)
         self.images = ImageStore(prepared.train, self.device)
+        self.compilation = Compilation(model.visual, settings.compile, self.device)
 
     @property
     def adversary(self) -> Adversary | ReleasedAdversary:
@@ -218,7 +220,10 @@ class Trainer:
         """
         while True:
             try:
-                return self._advance(control, diagnose=diagnose)
+                with self.compilation.step(control):
+                    scalars = self._advance(control, diagnose=diagnose)
+                self.compilation.step_done(self.settings.total_steps - self.step, control)
+                return scalars
             except torch.OutOfMemoryError:
                 self.optimizer.clear()
             # Not above: there the traceback still holds the step's tensors.

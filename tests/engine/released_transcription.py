@@ -55,6 +55,19 @@ def scaling(alpha: float, rank: int) -> float:
     return alpha / math.sqrt(rank)
 
 
+def new_lora(clip: Clip, *, rank: int, alpha: float, dropout: float, generator: torch.Generator) -> Lora:
+    """q, k and v of every block of both towers; A Kaiming-uniform(sqrt 5), B zero."""
+    a, b = {}, {}
+    for name, weight in clip.weights.items():
+        if name.endswith("attn.in_proj_weight"):
+            width = weight.shape[1]
+            for letter in "qkv":
+                target, bound = f"{name.removesuffix('in_proj_weight')}{letter}", 1 / math.sqrt(width)
+                drawn = torch.empty(rank, width).uniform_(-bound, bound, generator=generator)
+                a[target], b[target] = drawn.to(weight), weight.new_zeros(width, rank)
+    return Lora(a, b, scaling(alpha, rank), dropout)
+
+
 # The two towers.
 
 
@@ -81,7 +94,7 @@ def attention(x: Tensor, clip: Clip, lora: Lora, name: str, heads: int, mask: Te
     )
     scores = q @ k.transpose(-2, -1) / math.sqrt(width // heads)
     if mask is not None:
-        scores = scores + mask
+        scores = scores + mask.to(scores.dtype)
     mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, width)
     return F.linear(mixed, w[f"{name}.out_proj.weight"], w[f"{name}.out_proj.bias"])
 

@@ -246,7 +246,8 @@ def test_figures_of_the_run_belong_to_the_saved_adapter(run_dir) -> None:
 
 
 def test_the_card_says_protocol_norm_and_every_model(small_run, tmp_path) -> None:
-    settings = small_run.with_values({"training.compare_plain": True, "lora.layers": "0, 2"}).under("released")
+    values = {"training.compare_plain": True, "lora.layers": "0, 2"}
+    settings = small_run.with_values(values).under("released")
     train(settings, control=Control(), run_dir=tmp_path / "run")
     card = (export_adapter(tmp_path / "run", tmp_path / "out") / "README.md").read_text()
     assert "Protocol *released*, L-infinity, epsilon in normalised units:" in card

@@ -56,6 +56,7 @@ CHOICE_LABELS: Mapping[str, Mapping[str, str]] = {
     "norm": {"Linf": "L∞ (every pixel)", "L2": "L2 (whole image)"},
     "protocol": PROTOCOL_TITLES,
     "device": {"auto": "Automatic", "cuda": "CUDA GPU", "mps": "Apple GPU (MPS)", "cpu": "CPU"},
+    "compile": {"auto": "Automatic", "on": "On", "off": "Off"},
     "precision": {"float32": "float32", "bfloat16": "bfloat16", "float16": "float16"},
 }
 """What a choice is called on screen."""

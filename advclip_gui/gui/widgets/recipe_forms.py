@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SECTIONS = ("lora", "adversary", "training", "monitor")
-_OWN = ("name", "device", "precision")
+_OWN = ("name", "device", "precision", "compile")
 """What a run is told beside its sections and its protocol."""
 _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lora": (("rank", "alpha", "encoder", "matrices"), ("layers", "dropout")),
@@ -90,7 +90,7 @@ class RecipeForms(QWidget):
             key: SettingsForm(_MODELS[key], name=key, fields=(*shown, *folded), folded=folded)
             for key, (shown, folded) in _FIELDS.items()
         }
-        self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=("precision",))
+        self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=("precision", "compile"))
         titles = {"run": "Run"} | {key: RunSettings.model_fields[key].title or key for key in SECTIONS}
         look = theme.current()
         row = QHBoxLayout()
