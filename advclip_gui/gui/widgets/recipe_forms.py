@@ -90,7 +90,7 @@ class RecipeForms(QWidget):
             key: SettingsForm(_MODELS[key], name=key, fields=(*shown, *folded), folded=folded)
             for key, (shown, folded) in _FIELDS.items()
         }
-        self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=("precision", "compile"))
+        self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=_OWN[2:])
         titles = {"run": "Run"} | {key: RunSettings.model_fields[key].title or key for key in SECTIONS}
         look = theme.current()
         row = QHBoxLayout()
