@@ -6,9 +6,11 @@ of all rows, which uses the generator up just as far, and takes its own rows of 
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,8 +33,38 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, DropPath, PatchDropout,
            PatchDropoutWithIndices, ClipPatchDropout)  # fmt: skip
 
 
+_SIXTEEN_BITS = 1 << 16
+
+
+def _kept_on_cpu(shape: torch.Size, p: float) -> Tensor:
+    """Draw which numbers stay: booleans, each True with probability 1 - p, to 16 bits.
+
+    A CPU draws one number after the other, which took a tenth of ViT-B/32's step: four decisions are
+    taken from each draw of 64 bits.
+    """
+    count = math.prod(shape)
+    draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    threshold = round(p * _SIXTEEN_BITS) - _SIXTEEN_BITS // 2
+    return draws.view(torch.int16)[:count].view(shape) >= threshold
+
+
+class _Drop(torch.autograd.Function):
+    """x * kept * scale, which keeps only the booleans for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale
+        return x.mul(scale).mul_(kept)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return gradients[0].mul(ctx.scale).mul_(kept), None, None
+
+
 class RowDropout(nn.Dropout):
-    """`nn.Dropout` of contiguous tensors, draw for draw; acts on some rows of a larger batch if asked."""
+    """Dropout from the global generator that can also act as on some rows of a larger batch."""
 
     def __init__(self, p: float) -> None:
         """Drop with probability `p`; `dropout_rows` chooses rows."""
@@ -45,11 +77,16 @@ class RowDropout(nn.Dropout):
             return x
         # Which number meets which element depends on the memory layout; parts must have the batch's.
         x = x.contiguous()
+        shape = x.shape if self.part is None else torch.Size((self.part[0], *x.shape[1:]))
+        if x.device.type == "cpu":
+            kept = _kept_on_cpu(shape, self.p)
+            if self.part is not None:
+                kept = kept[self.part[1]]
+            dropped: Tensor = _Drop.apply(x, kept, 1 / (1 - self.p))  # type: ignore[no-untyped-call]
+            return dropped
         if self.part is None:
             return super().forward(x)
-        total, rows = self.part
-        whole = F.dropout(x.new_ones(total, *x.shape[1:]), self.p, training=True)
-        return x * whole[rows]
+        return x * F.dropout(x.new_ones(shape), self.p, training=True)[self.part[1]]
 
 
 @contextmanager
