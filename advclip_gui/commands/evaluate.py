@@ -16,6 +16,7 @@ from advclip_gui.commands.options import (
     DownloadOption,
     JsonOption,
     check_json_place,
+    check_report_place,
     epsilons,
 )
 from advclip_gui.commands.output import percent, percent_with_interval, table, write_json
@@ -50,11 +51,18 @@ def evaluate(
     checkpoint: CheckpointOption = "",
     architecture: ArchitectureOption = "",
     download: DownloadOption = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write a report; the ending .html, .json or .csv says which."
+        ),
+    ] = None,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Measure clean accuracy and, under attack, robust accuracy with 95 % intervals."""
     check_json_place(json_file)
+    check_report_place(report)
     levels = epsilons(eps, norm)
     with Watcher() as watcher:
         from advclip_gui.engine.evaluation import attack_names
@@ -82,6 +90,10 @@ def evaluate(
             provenance=provenance,
         )
     show(evaluation, selection)
+    if report is not None:
+        from advclip_gui.engine.report import save_report
+
+        typer.echo(f"Saved {save_report([evaluation], report)}")
     write_json(json_file, "evaluate", evaluation.to_json())
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from advclip_gui.engine.errors import StorageError
+from advclip_gui.engine.report import SUFFIXES
 from advclip_gui.settings import parse_epsilon
 
 JsonOption = Annotated[
@@ -84,7 +85,19 @@ def names(text: str, option: str) -> tuple[str, ...]:
     return found
 
 
-def check_json_place(path: Path | None) -> None:
+def check_report_place(path: Path | None) -> None:
+    """As `check_json_place`, for a report, whose ending says what is written.
+
+    Raises:
+        typer.BadParameter: no report has this ending.
+        StorageError: its folder is not there, or it is a folder itself.
+    """
+    if path is not None and path.suffix.lower() not in SUFFIXES:
+        raise typer.BadParameter(f"'{path.name}' must end in {', '.join(SUFFIXES)}.", param_hint="'--report'")
+    check_json_place(path, "--report")
+
+
+def check_json_place(path: Path | None, option: str = "--json") -> None:
     """Make sure, before hours of work, that the result can be written.
 
     Raises:
@@ -93,6 +106,6 @@ def check_json_place(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise StorageError(f"{path} is a folder; --json needs a file name.")
+        raise StorageError(f"{path} is a folder; {option} needs a file name.")
     if not path.absolute().parent.is_dir():
         raise StorageError(f"The folder of {path} does not exist.", "Make it first, or choose another file.")

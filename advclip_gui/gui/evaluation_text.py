@@ -1,14 +1,12 @@
-"""The figures of evaluations as rows, CSV and JSON; what is saved is what is shown."""
+"""The figures of evaluations as rows of tables; written as in the reports."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from advclip_gui.engine.probe_types import length_text
+from advclip_gui.engine.report_text import percent, plain_text, protocol_of, range_text, with_interval
 from advclip_gui.settings import format_epsilon
 
 if TYPE_CHECKING:
@@ -18,43 +16,22 @@ if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.evaluation_result import Evaluation
 
-FORMAT = "advclip-gui evaluation"
-VERSION = 1
-CSV_COLUMNS = (
-    "model",
-    "protocol",
-    "attack",
-    "norm",
-    "epsilon",
-    "epsilon_value",
-    "n",
-    "hits",
-    "accuracy",
-    "interval_low",
-    "interval_high",
-    "accuracy_after_8bit",
-    "seed",
-)
-
-
-def protocol_of(evaluation: Evaluation) -> str:
-    """Under which protocol an evaluation was made; the Evaluate page and command know only the sound one."""
-    return str(evaluation.provenance.get("protocol", "sound"))
-
-
-def percent(share: float | None) -> str:
-    """Write a share in [0, 1]: "72.5 %"; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def with_interval(share: float, interval: Sequence[float]) -> str:
-    """Write a share and its 95 % interval: "72.5 % (69.6 – 75.2)"."""
-    return f"{percent(share)} ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
+__all__ = [
+    "cell",
+    "class_rows",
+    "figure_rows",
+    "parse_epsilons",
+    "percent",
+    "protocol_of",
+    "provenance_text",
+    "save_evaluations",
+    "with_interval",
+]
 
 
 def cell(share: float, interval: Sequence[float]) -> str:
     """Write a share above its 95 % interval, for a narrow column."""
-    return f"{percent(share)}\n{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
+    return f"{percent(share)}\n{range_text(interval)}"
 
 
 def parse_epsilons(text: str) -> tuple[float, ...]:
@@ -135,68 +112,21 @@ def provenance_text(evaluation: Evaluation) -> str:
     ]
     for key, value in evaluation.provenance.items():
         if key not in ("model", "protocol", "norm"):
-            lines.append(f"{key}: {_plain(value)}")
+            lines.append(f"{key}: {plain_text(value)}")
     for result in evaluation.epsilons:
         fall = ", ".join(f"{title} {percent(left)}" for title, left in result.waterfall.items())
         lines.append(f"accuracy left at {format_epsilon(result.epsilon)}: {fall}")
-    lines += [f"audit, {key}: {_plain(value)}" for key, value in evaluation.audit.items()]
+    lines += [f"audit, {key}: {plain_text(value)}" for key, value in evaluation.audit.items()]
     return "\n".join(lines)
 
 
-def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The report as plain values."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "evaluations": [evaluation.to_json() for evaluation in evaluations],
-    }
-
-
-def to_csv(evaluations: Sequence[Evaluation]) -> str:
-    """The report as a table: one line per model and epsilon; epsilon 0 is the clean accuracy."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for one in evaluations:
-        seed = one.provenance.get("seed", "")
-        clean = (one.clean_hits, one.clean_accuracy, *one.clean_interval, one.clean_accuracy)
-        protocol = protocol_of(one)
-        writer.writerow([one.model, protocol, "none", one.norm, "0/255", 0.0, one.n, *clean, seed])
-        for result in one.epsilons:
-            writer.writerow(
-                [
-                    one.model,
-                    protocol,
-                    one.label,
-                    one.norm,
-                    format_epsilon(result.epsilon),
-                    repr(result.epsilon),
-                    one.n,
-                    result.robust_hits,
-                    result.robust_accuracy,
-                    *result.interval,
-                    result.robust_after_8bit,
-                    seed,
-                ]
-            )
-    return stream.getvalue()
-
-
-def save_report(evaluations: Sequence[Evaluation], path: Path, control: Control) -> Path:
-    """Write a report; the ending .csv or .json says which.
+def save_evaluations(evaluations: Sequence[Evaluation], path: Path, control: Control) -> Path:
+    """Write a report; the ending .html, .json or .csv says which.
 
     Raises:
         StorageError: the disk is full, or there is no permission.
     """
-    from advclip_gui.engine.files import write_json_atomic, write_text_atomic
+    from advclip_gui.engine.report import save_report
 
     control.check()
-    if path.suffix.lower() == ".csv":
-        write_text_atomic(path, to_csv(evaluations))
-    else:
-        write_json_atomic(path, to_json(evaluations))
-    return path
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return save_report(evaluations, path)

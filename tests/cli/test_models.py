@@ -252,11 +252,15 @@ def test_a_run_is_evaluated_on_the_images_it_set_aside(
 ) -> None:
     path = tmp_path / "evaluation.json"
     outcome = program(
-        "evaluate", finished, "--images", 5, "--eps", "2/255", "--attack", "fgsm", "--json", path
-    )
+        "evaluate", finished, "--images", 5, "--eps", "2/255", "--attack", "fgsm", "--json", path,
+        "--report", tmp_path / "report.html",
+    )  # fmt: skip
     assert outcome.status == 0, outcome.err
     result = read(path)
     assert result["n"] == 5
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f'<data value="{result["epsilons"][0]["robust_accuracy"]!r}">' in page
+    assert f"Saved {tmp_path / 'report.html'}" in outcome.out
     assert "as recorded" in result["provenance"]["split"]
     assert len(result["provenance"]["backbone_sha256"]) == 64
 

@@ -97,6 +97,7 @@ def test_help_and_version(program: Callable[..., Any]) -> None:
         (["evaluate", "advclip-mini", "--eps", "nan"], "not a length"),
         (["evaluate", "advclip-mini", "--steps", "0"], "'--steps'"),
         (["evaluate", "advclip-mini", "--norm", "L3"], "L3"),
+        (["evaluate", "advclip-mini", "--report", "figures.pdf"], "must end in .html"),
         (["attack", "x.png"], "Missing option '--model'"),
         (["attack", "x.png", "--model", "advclip-mini", "--eps", "300"], "did you mean 300/255"),
         (["export", "run"], "Missing option '--out'"),

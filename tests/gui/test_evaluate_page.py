@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog
 from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.engine.report import to_csv
 from advclip_gui.engine.statistics import wilson
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.evaluation_progress import EvaluationProgress, duration
-from advclip_gui.gui.evaluation_text import parse_epsilons, to_csv
+from advclip_gui.gui.evaluation_text import parse_epsilons
 from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.jobs import ModelEvaluation
@@ -313,13 +314,18 @@ def test_files_hold_the_figures_shown(bench: Bench, tmp_path: Path, monkeypatch:
     bench.finish(*evaluations)
     wanted = tmp_path / "report"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(wanted), ""))
-    for button in (bench.page.results.json_button, bench.page.results.csv_button):
+    results = bench.page.results
+    for button in (results.html_button, results.json_button, results.csv_button):
         count = len(bench.notes)
         bench.click(button)
         bench.qtbot.waitUntil(lambda count=count: len(bench.notes) > count)
     document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert tuple(Evaluation.from_json(one) for one in document["evaluations"]) == evaluations
-    rows = list(csv.DictReader((tmp_path / "report.csv").read_text(encoding="utf-8").splitlines()))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert all(one.model in page for one in evaluations)
+    table = csv.DictReader((tmp_path / "report.csv").read_text(encoding="utf-8").splitlines())
+    rows = [row for row in table if row["row"] == "accuracy"]
     assert len(rows) == 6
     shown = bench.page.results.figures
     for row in rows:

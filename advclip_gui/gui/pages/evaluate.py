@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from advclip_gui.engine.events import Progress
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_progress import EvaluationProgress
-from advclip_gui.gui.evaluation_text import save_report
+from advclip_gui.gui.evaluation_text import save_evaluations
 from advclip_gui.gui.jobs import EvaluateJob
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, EmptyState, HLine, Muted, PrimaryButton
 from advclip_gui.gui.widgets.evaluation_form import EvaluationForm
@@ -131,6 +131,7 @@ class EvaluatePage(QWidget):
         self.cancel_button.clicked.connect(self.cancel)
         self.empty_demo.clicked.connect(self._open_demo)
         self.empty_data.clicked.connect(self._open_data)
+        self.results.html_button.clicked.connect(self._save_html)
         self.results.json_button.clicked.connect(self._save_json)
         self.results.csv_button.clicked.connect(self._save_csv)
 
@@ -253,8 +254,11 @@ class EvaluatePage(QWidget):
 
     # Saving ----------------------------------------------------------------------------------------
 
+    def _save_html(self) -> None:
+        self._save("html", "Report (*.html)")
+
     def _save_json(self) -> None:
-        self._save("json", "Report (*.json)")
+        self._save("json", "Figures (*.json)")
 
     def _save_csv(self) -> None:
         self._save("csv", "Table (*.csv)")
@@ -269,7 +273,8 @@ class EvaluatePage(QWidget):
 
     def save_to(self, path: Path) -> None:
         """Write the report; the ending says in which form."""
-        handle = self._io.submit(partial(save_report, self.results.evaluations, path), "Saving the report")
+        work = partial(save_evaluations, self.results.evaluations, path)
+        handle = self._io.submit(work, "Saving the report")
         handle.finished.connect(self._on_saved)
         handle.failed.connect(self._on_failed)
 

@@ -77,12 +77,19 @@ class EvaluationResults(QWidget):
         texts.addWidget(self.title)
         texts.addWidget(self.subtitle)
         row.addLayout(texts, 1)
+        self.html_button = Button(
+            "Save report…",
+            "file-document-outline",
+            name="evaluateSaveHtml",
+            tip="One HTML page with curve, tables, warnings and provenance; opens in any browser, offline.",
+        )
         self.json_button = Button(
             "Save JSON…", "code-json", name="evaluateSaveJson", tip="Every figure, with its provenance."
         )
         self.csv_button = Button(
             "Save CSV…", "table-arrow-down", name="evaluateSaveCsv", tip="The exact figures as a table."
         )
+        row.addWidget(self.html_button)
         row.addWidget(self.json_button)
         row.addWidget(self.csv_button)
         return row
