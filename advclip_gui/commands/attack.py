@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,24 +21,39 @@ from advclip_gui.commands.options import (
     names,
 )
 from advclip_gui.commands.output import percent, table, write_json
+from advclip_gui.commands.repeat import refuse_fixed, repeat
 from advclip_gui.commands.watcher import Watcher
+from advclip_gui.engine.attacks.catalog import INFOS
 from advclip_gui.settings import DataSettings
 
 if TYPE_CHECKING:
     from advclip_gui.engine.probe import ProbeRequest, ProbeResult, SmallestEpsilon
 
 _SHOWN = 5
+_ATTACKS = ", ".join(info.name for info in INFOS)
 
 
 def attack(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to perturb; it is only read.")],
+    context: typer.Context,
+    image: Annotated[
+        Path | None, typer.Argument(metavar="IMAGE", help="The picture to perturb; it is only read.")
+    ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model", metavar="MODEL", help="Run folder, adapter folder, checkpoint file or backbone."
         ),
-    ],
-    attack_name: Annotated[str, typer.Option("--attack", help="fgsm, pgd or noise.")] = "pgd",
+    ] = None,
+    saved_probe: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PROBE.json",
+            help="Repeat a saved probe: its image, model, attack and seed. IMAGE and --model may replace "
+            "the file's; exit status 1 where the adversarial pixels are not the same.",
+        ),
+    ] = None,
+    attack_name: Annotated[str, typer.Option("--attack", help=f"One of {_ATTACKS}.")] = "pgd",
     eps: Annotated[str, typer.Option("--eps", help="Largest perturbation.")] = "4/255",
     norm: Annotated[Literal["Linf", "L2"], typer.Option("--norm", help="What epsilon measures.")] = "Linf",
     steps: Annotated[int, typer.Option("--steps", min=1, max=100_000, help="Gradient steps.")] = 10,
@@ -74,11 +90,23 @@ def attack(
 ) -> None:
     """Attack one image and print the probabilities before and after."""
     check_json_place(json_file)
+    if saved_probe is not None:
+        refuse_fixed(context)
+        chosen = (
+            None if model is None else choose_model(model, checkpoint=checkpoint, architecture=architecture)
+        )
+        _repeat(saved_probe, image, chosen, device, download, out, json_file)
+        return
+    if image is None:
+        raise typer.BadParameter("Missing argument 'IMAGE' (or --from with a saved probe).")
+    if model is None:
+        raise typer.BadParameter("Missing option '--model' (or --from with a saved probe).")
     length = epsilon(eps, norm)
     step = None if step_size is None else epsilon(step_size, norm, "--step-size")
     with Watcher() as watcher:
         from advclip_gui.engine.images import open_image, prepare
         from advclip_gui.engine.probe import ProbeRequest, probe, save_probe, smallest_epsilon
+        from advclip_gui.engine.probe_files import model_facts
         from advclip_gui.engine.session import Session
 
         picture = open_image(image)
@@ -100,7 +128,8 @@ def attack(
         control = watcher.control
         have_weights(chosen.ref.backbone, download=download, control=watcher.starting)
         templates = chosen.templates or DataSettings().templates
-        classifier = Session(device).classifier(chosen.ref, class_names, templates, control)
+        session = Session(device)
+        classifier = session.classifier(chosen.ref, class_names, templates, control)
         pixels = prepare(
             picture,
             classifier.image_size,
@@ -108,15 +137,45 @@ def attack(
             getattr(classifier, "resize_mode", "shortest"),
         )
         result = probe(classifier, pixels, request, label=true_label, control=control)
+        result = replace(result, provenance={**result.provenance, **session.provenance(chosen.ref)})
         edge = (
             smallest_epsilon(classifier, pixels, request, label=true_label, control=control)
             if smallest
             else None
         )
         told = {"title": chosen.ref.title, "kind": chosen.ref.kind, "backbone": chosen.ref.backbone.name}
-        saved = [] if out is None else save_probe(result, out, image.stem, model=told)
+        facts = model_facts(chosen.ref, templates, true_label=true_label, image=image.name)
+        saved = [] if out is None else save_probe(result, out, image.stem, model=facts)
     show(result, edge, saved)
-    write_json(json_file, "attack", as_json(result, request, edge, saved, image, told))
+    write_json(json_file, "attack", as_json(result, request, edge, saved, image.name, told))
+
+
+def _repeat(
+    path: Path,
+    image: Path | None,
+    chosen: ChosenModel | None,
+    device: Any,
+    download: bool,
+    out: Path | None,
+    json_file: Path | None,
+) -> None:
+    with Watcher() as watcher:
+        from advclip_gui.engine.probe import save_probe
+        from advclip_gui.engine.probe_files import model_facts
+
+        found, ref, templates = repeat(path, image, chosen, device=device, download=download, watcher=watcher)
+        result = found.result
+        title = path.name if image is None else image.name
+        facts = model_facts(ref, templates, image=title)
+        saved = [] if out is None else save_probe(result, out, path.stem, model=facts)
+    show(result, None, saved)
+    typer.echo(found.sentence)
+    told = {"title": ref.title, "kind": ref.kind, "backbone": ref.backbone.name}
+    document = as_json(result, result.request, None, saved, title, told)
+    document["repeated"] = {"same": found.same, "differences": found.differences}
+    write_json(json_file, "attack", document)
+    if not found.same:
+        raise typer.Exit(1)
 
 
 def _class_names(chosen: ChosenModel, classes: str | None) -> tuple[str, ...]:
@@ -172,12 +231,12 @@ def as_json(
     request: ProbeRequest,
     edge: SmallestEpsilon | None,
     saved: list[Path],
-    image: Path,
+    image: str,
     model: dict[str, str],
 ) -> dict[str, Any]:
     """Return everything but the pixels; those are in the saved probe."""
     return {
-        "image": image.name,
+        "image": image,
         "model": model,
         "sentence": result.sentence,
         "request": request.to_json(),

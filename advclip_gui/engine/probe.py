@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from advclip_gui import __version__
 from advclip_gui.engine.attacks.norms import ball
 from advclip_gui.engine.attacks.protocol import TraceStep, attack_mode, predictions, private_generator
 from advclip_gui.engine.attacks.registry import run_prepared
@@ -115,6 +117,13 @@ def probe(
             "torch": torch.__version__,
             "device": str(subject.pixels.device),
             "dtype": str(result.logits.dtype).removeprefix("torch."),
+            # Sums are added up in another order with another number of threads.
+            "threads": str(torch.get_num_threads()) if subject.device.type == "cpu" else "",
+            "machine": torch.cuda.get_device_name(subject.device)
+            if subject.device.type == "cuda"
+            else platform.machine(),
+            "python": platform.python_version(),
+            "program": __version__,
         },
     )
 

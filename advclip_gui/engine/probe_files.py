@@ -19,9 +19,11 @@ from advclip_gui.engine.perturbation_view import perturbation_image
 from advclip_gui.engine.probe_types import ProbeRequest, ProbeResult, length_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from advclip_gui.engine.model_ref import ModelRef
 
 FORMAT: Final = "advclip-gui probe"
 VERSION: Final = 1
@@ -38,6 +40,8 @@ class SavedProbe:
         class_names: all of them.
         model: which model, as given when it was saved.
         result: labels, probabilities, norms and steps of then.
+        adversarial_sha256: of the adversarial pixels, rounded to 8 bits.
+        provenance: versions, device, dtype and hashes of then.
     """
 
     request: ProbeRequest
@@ -46,6 +50,8 @@ class SavedProbe:
     class_names: tuple[str, ...]
     model: dict[str, Any]
     result: dict[str, Any] = field(repr=False)
+    adversarial_sha256: str = ""
+    provenance: dict[str, str] = field(repr=False, default_factory=dict)
 
 
 def save_probe(
@@ -95,12 +101,12 @@ def probe_json(
         "class_names": list(result.class_names),
         "label": result.attacked_label,
         "image": {
-            "sha256": _digest(result.original),
+            "sha256": pixels_sha256(result.original),
             "height": result.original.shape[0],
             "width": result.original.shape[1],
             "png": base64.b64encode(png_bytes(result.original)).decode("ascii"),
         },
-        "adversarial": {"file": adversarial_name, "sha256": _digest(result.adversarial)},
+        "adversarial": {"file": adversarial_name, "sha256": pixels_sha256(result.adversarial)},
         "perturbation": {"amplified": factor, "linf": result.linf, "l2": result.l2},
         "result": {
             "before_label": result.before_label,
@@ -118,6 +124,24 @@ def probe_json(
             ],
         },
         "provenance": result.provenance,
+    }
+
+
+def model_facts(ref: ModelRef, templates: Sequence[str], **more: object) -> dict[str, Any]:
+    """Which model a probe is about, as plain values from which it can be found again.
+
+    Args:
+        ref: the model.
+        templates: prompts its classifier was built with.
+        more: anything else worth keeping, e.g. the true label.
+    """
+    return {
+        "kind": ref.kind,
+        "title": ref.title,
+        "adapter": ref.adapter,
+        "backbone": ref.backbone.model_dump(mode="json"),
+        "templates": list(templates),
+        **more,
     }
 
 
@@ -148,10 +172,15 @@ def load_probe(path: Path) -> SavedProbe:
             class_names=tuple(str(name) for name in document["class_names"]),
             model=dict(document["model"]),
             result=dict(document["result"]),
+            adversarial_sha256=str(document["adversarial"]["sha256"]),
+            provenance=dict(document.get("provenance") or {}),
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise SettingsError(f"The probe {path} is damaged: {error!r}.") from error
-    if _digest(image) != expected:
+    classes = len(saved.class_names)
+    if not all(0 <= k < classes for k in (saved.label, saved.request.target or 0)):
+        raise SettingsError(f"The probe {path} is damaged: it names a class it does not list.")
+    if pixels_sha256(image) != expected:
         raise SettingsError(f"The image inside the probe {path} is not the one that was attacked.")
     return saved
 
@@ -170,5 +199,6 @@ def _check_png(path: Path, expected: NDArray[np.uint8]) -> None:
         raise StorageError(f"{path} does not read back as it was written.", "Save it to another disk.")
 
 
-def _digest(image: NDArray[np.uint8]) -> str:
+def pixels_sha256(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of (H, W, 3) pixels, whatever file they come from."""
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()

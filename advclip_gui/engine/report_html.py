@@ -96,30 +96,22 @@ def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def _figures(evaluations: Sequence[Evaluation]) -> str:
-    levels = sorted({result.epsilon for one in evaluations for result in one.epsilons})
-    norm = evaluations[0].norm
-    heads = ["n", "Clean"]
-    for level in levels:
-        heads += [length_of(level, norm), f"{length_of(level, norm)} after 8 bits"]
-    rows = []
-    for one in evaluations:
-        results = {result.epsilon: result for result in one.epsilons}
-        cells = [data(one.n, f"{one.n:,}"), _share(one.clean_accuracy, one.clean_interval)]
-        for level in levels:
-            result = results.get(level)
-            cells += (
-                ["–", "–"]
-                if result is None
-                else [
-                    _share(result.robust_accuracy, result.interval),
-                    _share(result.robust_after_8bit, result.interval_after_8bit),
-                ]
-            )
-        rows.append([escape(one.model), *cells])
+    rows = [
+        [
+            escape(one.model),
+            escape(length_of(result.epsilon, one.norm)),
+            data(one.n, f"{one.n:,}"),
+            _share(one.clean_accuracy, one.clean_interval),
+            _share(result.robust_accuracy, result.interval),
+            _share(result.robust_after_8bit, result.interval_after_8bit),
+        ]
+        for one in evaluations
+        for result in one.epsilons
+    ]
     return _table(
         "accuracy",
         "Accuracy with 95 % intervals. After 8 bits, only flips that survive rounding to 8 bits count.",
-        ["Model", *heads],
+        ["Model", "Epsilon", "n", "Clean", "Robust", "Robust after 8 bits"],
         rows,
     )
 

@@ -51,12 +51,12 @@ caption { text-align: left; padding: 0 0 6px; }
 th, td { padding: 5px 12px 5px 0; text-align: right; vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; } thead th { border-bottom: 1px solid var(--border); }
 tbody tr + tr > * { border-top: 1px solid var(--border); }
-th:first-child, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+th:first-child { text-align: left; white-space: normal; overflow-wrap: break-word; min-width: 7em; }
 .interval { display: block; font-size: 12px; }
 table.confusion { font-size: 12px; border-spacing: 1px; border-collapse: separate; }
 table.confusion td { min-width: 30px; padding: 5px 4px; text-align: center; background: var(--sunken);
   border: 0; }
-table.confusion th { border: 0; padding: 4px 8px; font-weight: 400; color: var(--muted); }
+table.confusion th { border: 0; min-width: 0; padding: 4px 8px; font-weight: 400; color: var(--muted); }
 table.confusion thead th { vertical-align: bottom; }
 table.confusion thead th span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 11em; }
 .pair { display: flex; flex-wrap: wrap; gap: 24px; }

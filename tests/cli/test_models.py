@@ -108,6 +108,33 @@ def test_an_image_is_attacked_and_saved(program: Callable[..., Any], photo: Path
     assert 0 < np.abs(saved - original).max() <= 8
 
 
+def test_a_saved_probe_is_repeated_exactly(program: Callable[..., Any], photo: Path, tmp_path: Path) -> None:
+    out, again, told = tmp_path / "out", tmp_path / "again", tmp_path / "told.json"
+    outcome = program(
+        "attack", photo, "--model", "advclip-mini", "--eps", "3/255", "--steps", 3, "--seed", 11,
+        "--out", out, "--device", "cpu",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    (probe,) = out.glob("*.json")
+    outcome = program("attack", "--from", probe, "--out", again, "--device", "cpu", "--json", told)
+    assert outcome.status == 0, outcome.err
+    assert "Repeated exactly" in outcome.out
+    assert read(told)["repeated"] == {"same": True, "differences": []}
+    pixels = [np.asarray(Image.open(next(folder.glob("*-adversarial.png")))) for folder in (out, again)]
+    assert np.array_equal(*pixels)
+    assert read(next(again.glob("*.json")))["adversarial"] == read(probe)["adversarial"]
+
+    other = sorted((demo_folder() / "test" / "cat").iterdir())[0]
+    outcome = program("attack", other, "--from", probe, "--device", "cpu")
+    assert outcome.status == 1
+    assert "Not the same adversarial pixels" in outcome.out
+    assert "The image is another one" in outcome.out
+
+    outcome = program("attack", "--from", probe, "--eps", "1/255")
+    assert outcome.status == 2
+    assert "leave out --eps" in outcome.err
+
+
 def test_a_bare_backbone_asks_for_classes(program: Callable[..., Any], photo: Path) -> None:
     outcome = program("attack", photo, "--model", "ViT-B-32")
     assert outcome.status == 2

@@ -14,7 +14,8 @@ from PIL import Image
 
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.control import Cancelled, Control
-from advclip_gui.engine.errors import SettingsError, StorageError
+from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageError
+from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.perturbation_view import amplification, heat_image, perturbation_image
 from advclip_gui.engine.probe import (
     ProbeRequest,
@@ -23,6 +24,9 @@ from advclip_gui.engine.probe import (
     save_probe,
     smallest_epsilon,
 )
+from advclip_gui.engine.probe_files import model_facts
+from advclip_gui.engine.probe_repeat import compare, model_of, repeat_probe
+from advclip_gui.settings import BackboneSettings
 from tests.engine.tiny_models import CLASSES, LinearTwoClass, Wrapped, blobs, trained
 
 if TYPE_CHECKING:
@@ -301,3 +305,84 @@ def test_what_a_window_needs_does_not_import_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Repeating a saved probe
+
+
+@pytest.fixture
+def saved(model, image, tmp_path):
+    result = probe(model, image, ProbeRequest(epsilon=6 / 255, seed=7), control=Control())
+    ref = ModelRef("zero_shot", BackboneSettings())
+    return load_probe(save_probe(result, tmp_path, "p", model=model_facts(ref, ["a photo of a {}."]))[2])
+
+
+def test_a_saved_probe_comes_out_the_same(model, saved):
+    repeated = repeat_probe(saved, model, control=Control())
+    assert repeated.same
+    assert repeated.differences == ()
+    assert repeated.sentence.startswith("Repeated exactly")
+    assert saved.adversarial_sha256[:12] in repeated.sentence
+
+
+def test_what_differs_is_named(model, saved, image):
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(-1)
+    found = repeat_probe(saved, other, provenance={"backbone_sha256": "f" * 64}, control=Control())
+    assert not found.same
+    assert found.sentence.startswith("Not the same adversarial pixels")
+    assert "The backbone's weights differ (none then, ffffffffffff now)." in found.sentence
+
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    found = repeat_probe(saved, model, image=mirrored, templates=("{}",), control=Control())
+    assert not found.same
+    assert found.differences == (
+        "The image is another one, or the model sees it at another size.",
+        "The prompts differ.",
+    )
+
+
+def test_a_difference_without_effect_is_told_too(model, saved):
+    saved.provenance["torch"] = "1.0"
+    found = repeat_probe(saved, model, control=Control())
+    assert found.same
+    assert f"torch: 1.0 then, {torch.__version__} now." in found.sentence
+
+
+def test_another_request_is_no_repetition(model, saved):
+    result = probe(model, saved.image, ProbeRequest(epsilon=6 / 255, seed=8), control=Control())
+    found = compare(saved, result)
+    assert not found.same
+    assert found.differences == ("The attack's settings differ.",)
+
+
+def test_the_threads_of_then_are_used_and_given_back(model, saved):
+    before = torch.get_num_threads()
+    seen = []
+    saved.provenance["threads"] = str(before + 1)
+    repeat_probe(saved, model, control=Control(lambda _step: seen.append(torch.get_num_threads())))
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
+
+
+def test_the_model_of_a_saved_probe(saved):
+    assert model_of(saved) == ModelRef("zero_shot", BackboneSettings())
+    saved.model["kind"] = "live"
+    with pytest.raises(CheckpointError, match="while it was being trained"):
+        model_of(saved)
+    saved.model["kind"] = "zero_shot"
+    saved.model["backbone"] = "advclip-mini"
+    with pytest.raises(SettingsError, match="does not tell"):
+        model_of(saved)
+
+
+def test_a_probe_that_names_no_class_of_its_own_is_damaged(model, image, tmp_path):
+    result = probe(model, image, ProbeRequest(), control=Control())
+    path = save_probe(result, tmp_path, "p")[2]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["label"] = 99
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(SettingsError, match="a class it does not list"):
+        load_probe(path)
