@@ -14,6 +14,7 @@ NORMS: Final[tuple[Norm, ...]] = get_args(Norm)
 LOSSES: Final = ("ce",)
 MAX_STEPS: Final = 100_000
 MAX_RESTARTS: Final = 1_000
+MAX_TARGET_CLASSES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class AttackInfo:
         norms: the threat models it is defined for.
         options: which of `AttackOptions` it listens to, besides `eps` and `norm`.
         gradient: whether it uses the classifier's gradient.
+        default_steps: the steps it is known with, where the reader asks for none.
+        steps_name: what the field calls its steps.
     """
 
     name: str
@@ -35,6 +38,8 @@ class AttackInfo:
     norms: tuple[Norm, ...] = NORMS
     options: frozenset[str] = frozenset()
     gradient: bool = True
+    default_steps: int = 10
+    steps_name: str = "steps"
 
 
 FGSM: Final = AttackInfo(
@@ -55,7 +60,40 @@ NOISE: Final = AttackInfo(
     options=frozenset({"restarts"}),
     gradient=False,
 )
-INFOS: Final = (FGSM, PGD, NOISE)
+APGD_CE: Final = AttackInfo(
+    "apgd-ce",
+    "APGD-CE",
+    "Auto-PGD on the cross-entropy: PGD with momentum that halves its own step size and goes back to its "
+    "best point.",
+    options=frozenset({"steps", "random_start", "restarts"}),
+    default_steps=100,
+)
+APGD_DLR: Final = AttackInfo(
+    "apgd-dlr",
+    "APGD-DLR",
+    "Auto-PGD on the difference of logits ratio, which no scale of the logits can hide; needs 3 classes.",
+    options=frozenset({"steps", "random_start", "restarts"}),
+    default_steps=100,
+)
+APGD_T: Final = AttackInfo(
+    "apgd-t",
+    "APGD-T",
+    "Auto-PGD toward each of the likeliest other classes, one after the other, by the targeted ratio of "
+    "logits; needs 4 classes.",
+    options=frozenset({"steps", "random_start", "restarts", "target_classes"}),
+    default_steps=100,
+)
+SQUARE: Final = AttackInfo(
+    "square",
+    "Square",
+    "Black-box random search: changes one square at a time and keeps what lowers the margin. Uses no "
+    "gradient.",
+    options=frozenset({"steps", "restarts"}),
+    gradient=False,
+    default_steps=5000,
+    steps_name="queries",
+)
+INFOS: Final = (FGSM, PGD, NOISE, APGD_CE, APGD_DLR, APGD_T, SQUARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +103,15 @@ class AttackOptions:
     Attributes:
         eps: radius of the ball around the image.
         norm: of that ball.
-        steps: gradient steps.
+        steps: gradient steps; queries of an attack that takes no gradient.
         step_size: length alpha of one step; None is 2.5 eps / steps.
         random_start: begin at a random point of the ball.
         restarts: runs from different random points; each attacks only what still holds.
         early_stop: leave a sample alone as soon as an iterate fools the classifier.
         keep: what is returned without `early_stop`: the "last" iterate, or, where the last does
             not fool but an earlier one did, the latest "fooling" one.
-        loss: what is ascended.
+        loss: what is ascended; APGD's names say theirs.
+        target_classes: how many other classes APGD-T tries, the likeliest first; all where there are fewer.
     """
 
     eps: float
@@ -84,6 +123,7 @@ class AttackOptions:
     early_stop: bool = False
     keep: Keep = "last"
     loss: str = "ce"
+    target_classes: int = 9
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -104,6 +144,7 @@ class AttackOptions:
             _check_length("The step size", self.step_size, self.norm)
         _check_count("steps", self.steps, MAX_STEPS)
         _check_count("restarts", self.restarts, MAX_RESTARTS)
+        _check_count("target classes", self.target_classes, MAX_TARGET_CLASSES)
 
     @property
     def alpha(self) -> float:

@@ -14,6 +14,7 @@ from advclip_gui.engine.attacks.protocol import (
     TraceStep,
     attack_mode,
     check_batch,
+    gradient_of,
     private_generator,
 )
 from advclip_gui.engine.control import Control
@@ -132,7 +133,7 @@ class _Climb:
             self._keep(index, current.detach(), logits.detach(), loss.detach(), fooled, restart, last=last)
             if last:
                 return
-            gradient = self._gradient(loss.sum() * goal.direction, current)
+            gradient = gradient_of(loss.sum() * goal.direction, current)
             self.backwards += len(index)
             self.zero_gradients[index] += ~gradient.flatten(1).any(dim=1)
             if options.early_stop:
@@ -143,14 +144,6 @@ class _Climb:
                 if not len(index):
                     return
             current = self._step(originals, current.detach(), gradient)
-
-    def _gradient(self, total: Tensor, current: Tensor) -> Tensor:
-        """The gradient of `total` at `current`; zero where the classifier passes none back, or no number."""
-        if not total.requires_grad:
-            return torch.zeros_like(current)
-        # Zeros also where the logits do not depend on the pixels at all.
-        (gradient,) = torch.autograd.grad(total, current, materialize_grads=True, allow_unused=True)
-        return torch.nan_to_num(gradient)
 
     def _step(self, originals: Tensor, current: Tensor, gradient: Tensor) -> Tensor:
         moved = current + self.options.alpha * self.ball.direction(gradient)

@@ -57,6 +57,7 @@ class AttackResult:
         zero_gradients: (N,) int64, steps at which the gradient was exactly zero everywhere.
         forwards: images sent through the classifier.
         backwards: images whose gradient was taken.
+        notes: sentences on how the attack had to differ from its definition.
     """
 
     adversarial: Tensor
@@ -68,6 +69,7 @@ class AttackResult:
     zero_gradients: Tensor
     forwards: int
     backwards: int
+    notes: tuple[str, ...] = ()
 
 
 class Attack(Protocol):
@@ -150,6 +152,15 @@ def check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
         low, high = torch.aminmax(images)
         if not (low >= 0 and high <= 1):
             raise ValueError(f"pixels must lie in [0, 1], not in [{low:g}, {high:g}]")
+
+
+def gradient_of(total: Tensor, pixels: Tensor) -> Tensor:
+    """The gradient of `total` at `pixels`; zero where the classifier passes none back, or no number."""
+    if not total.requires_grad:
+        return torch.zeros_like(pixels)
+    # Zeros also where the logits do not depend on the pixels at all.
+    (gradient,) = torch.autograd.grad(total, pixels, materialize_grads=True, allow_unused=True)
+    return torch.nan_to_num(gradient)
 
 
 @contextmanager

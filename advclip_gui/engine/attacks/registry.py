@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from advclip_gui.engine.attacks.auto import apgd_ce, apgd_dlr, apgd_t
 from advclip_gui.engine.attacks.catalog import (
+    APGD_CE,
+    APGD_DLR,
+    APGD_T,
     FGSM,
+    INFOS,
     NOISE,
     PGD,
+    SQUARE,
     AttackInfo,
     AttackOptions,
     Keep,
@@ -17,6 +23,7 @@ from advclip_gui.engine.attacks.catalog import (
 from advclip_gui.engine.attacks.fgsm import fgsm
 from advclip_gui.engine.attacks.noise import noise
 from advclip_gui.engine.attacks.pgd import pgd
+from advclip_gui.engine.attacks.square import square
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +32,16 @@ if TYPE_CHECKING:
     from advclip_gui.engine.attacks.protocol import Attack, AttackResult, Trace
     from advclip_gui.engine.control import Control
 
-ATTACKS: Final[dict[str, AttackInfo]] = {info.name: info for info in (FGSM, PGD, NOISE)}
-_RUN: Final[dict[str, Attack]] = {FGSM.name: fgsm, PGD.name: pgd, NOISE.name: noise}
+ATTACKS: Final[dict[str, AttackInfo]] = {info.name: info for info in INFOS}
+_RUN: Final[dict[str, Attack]] = {
+    FGSM.name: fgsm,
+    PGD.name: pgd,
+    NOISE.name: noise,
+    APGD_CE.name: apgd_ce,
+    APGD_DLR.name: apgd_dlr,
+    APGD_T.name: apgd_t,
+    SQUARE.name: square,
+}
 
 
 def run_attack(
@@ -45,6 +60,7 @@ def run_attack(
     early_stop: bool = False,
     keep: Keep = "last",
     loss: str = "ce",
+    target_classes: int = 9,
     trace: Trace | None = None,
     generator: torch.Generator | None = None,
     control: Control | None = None,
@@ -59,7 +75,7 @@ def run_attack(
         labels: (N,) int64, the class to leave.
         eps: radius of the ball, pixel units.
         norm: of that ball.
-        steps: gradient steps.
+        steps: gradient steps; queries of an attack that takes no gradient.
         step_size: length of one step, pixel units; None is 2.5 eps / steps.
         random_start: begin at a random point of the ball.
         restarts: runs from different random points.
@@ -67,6 +83,7 @@ def run_attack(
         early_stop: attack a sample no further once it is fooled; the batch is compacted.
         keep: "last" returns the last iterate; "fooling" an earlier one where only that fools.
         loss: "ce", cross-entropy.
+        target_classes: how many other classes APGD-T tries, the likeliest first.
         trace: called with every iterate as it happens.
         generator: source of all randomness; None is a private one with seed 0.
         control: asked for cancellation in every step.
@@ -86,6 +103,7 @@ def run_attack(
         early_stop=early_stop,
         keep=keep,
         loss=loss,
+        target_classes=target_classes,
     )
     return run_prepared(
         name,

@@ -96,7 +96,7 @@ def test_trace_tells_every_step():
 def test_batch_size_does_not_matter(name):
     model, (images, labels) = trained(), batch(12)
     together = run_attack(name, model, images, labels, eps=6 / 255, random_start=False, generator=None)
-    if name != "noise":
+    if name not in {"noise", "square"}:  # their draws depend on the place in the batch
         for place in range(12):
             alone = run_attack(
                 name,
