@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from advclip_gui import __version__
-from advclip_gui.engine.attacks.catalog import INFOS, AttackOptions, Norm, attack_info
+from advclip_gui.engine.attacks.catalog import TARGET_CLASSES, Norm
 from advclip_gui.engine.attacks.protocol import attack_mode
+from advclip_gui.engine.attacks.tiers import TIERS as TIER_PLANS
+from advclip_gui.engine.attacks.tiers import Plan, plan
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.errors import DataError, DeviceError, SettingsError
 from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
@@ -26,6 +28,7 @@ from advclip_gui.engine.reliability import (
     not_finite_finding,
     output_findings,
 )
+from advclip_gui.engine.reliability_limits import black_box_findings
 from advclip_gui.engine.statistics import wilson
 from advclip_gui.engine.worst_case import WorstCase
 
@@ -35,12 +38,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from advclip_gui.engine.attacks.catalog import AttackOptions
     from advclip_gui.engine.control import Control
 
 __all__ = ["TIERS", "Evaluation", "QuickAccuracy", "evaluate", "quick_accuracy"]
 
-TIERS: Final[dict[str, tuple[str, ...]]] = {"quick": ("fgsm", "pgd")}
-"""What is run under each name; every tier gives an upper bound, a stronger attack may find more."""
+TIERS: Final[dict[str, tuple[str, ...]]] = {
+    tier.name: tuple(planned.name for planned in tier.attacks) for tier in TIER_PLANS.values()
+}
+"""What is run under each name; budgets are in `attacks.tiers`."""
+_CHECK_STEPS: Final = 10
 
 
 def evaluate(
@@ -51,8 +58,10 @@ def evaluate(
     epsilons: Sequence[float],
     attack: str = "quick",
     norm: Norm = "Linf",
-    steps: int = 10,
-    restarts: int = 1,
+    steps: int | None = None,
+    restarts: int | None = None,
+    queries: int | None = None,
+    target_classes: int = TARGET_CLASSES,
     batch_size: int | None = None,
     seed: int = 0,
     control: Control,
@@ -73,8 +82,10 @@ def evaluate(
         epsilons: in pixel units, in any order.
         attack: a tier, or the name of one attack.
         norm: "Linf" or "L2".
-        steps: of the iterative attacks.
-        restarts: of the attacks with a random start.
+        steps: of the gradient attacks; None is what the tier, or the attack, is known with.
+        restarts: of the attacks with a random start; None likewise.
+        queries: of the attacks that take no gradient; None likewise.
+        target_classes: how many other classes APGD-T tries.
         batch_size: images at a time; None suits the image size and device.
         seed: of all random starts.
         control: receives progress, and is asked for cancellation in every attack step.
@@ -90,14 +101,19 @@ def evaluate(
     began = time.perf_counter()
     _check_data(images, labels)
     device = device_of(classifier)
-    names = attack_names(attack)
+    chosen = plan(attack, steps=steps, restarts=restarts, queries=queries, target_classes=target_classes)
     levels = _levels(epsilons)
     prepared = {
-        level: AttackOptions(eps=level, norm=norm, steps=steps, restarts=restarts, early_stop=True)
+        level: tuple(planned.options(level, norm, target_classes) for planned in chosen.attacks)
         for level in levels
     }
     size = _batch_size(batch_size, images, device)
-    tally = _Progress(control, len(images), len(levels), {name: _cost(name, steps) for name in names})
+    tally = _Progress(
+        control,
+        len(images),
+        len(levels),
+        {planned.name: planned.cost(target_classes) for planned in chosen.attacks},
+    )
     try:
         with attack_mode(classifier):
             worst = WorstCase(
@@ -105,10 +121,11 @@ def evaluate(
             )
             worst.clean_pass(tally.tell)
             class_names = _class_names(classifier, worst.classes, labels)
-            results = []
-            for level in levels:
-                results.append(_one_epsilon(worst, names, prepared[level], tally))
-            findings = _findings(worst, images, labels, levels, norm, steps, seed, device, control)
+            results = [_one_epsilon(worst, chosen, prepared[level], tally) for level in levels]
+            findings = _findings(
+                worst, images, labels, levels, norm, steps or _CHECK_STEPS, seed, device, control
+            )
+            findings += black_box_findings(chosen, results, len(images), norm)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"There is not enough memory on {device} to attack {size} images at a time.",
@@ -116,11 +133,10 @@ def evaluate(
         ) from error
 
     n, clean_hits = len(images), int(worst.right.sum())
-    titles = [_title(name, steps) for name in names]
     return Evaluation(
         model=model_name,
         attack=attack,
-        label=f"{' + '.join(titles)}, an upper bound",
+        label=chosen.label,
         norm=norm,
         n=n,
         class_names=class_names,
@@ -138,14 +154,21 @@ def evaluate(
         ),
         findings=tuple(findings),
         audit=worst.audit(),
+        notes=tuple(worst.notes),
         provenance={
             "model": model_name,
             "attack": attack,
-            "attacks": [_attack_provenance(name, steps, restarts) for name in names],
+            "attacks": [planned.provenance(target_classes) for planned in chosen.attacks],
+            "tier": attack if attack in TIERS else None,
+            "reduced_budget": chosen.reduced,
+            "upper_bound": chosen.upper_bound,
+            "notes": list(worst.notes),
             "norm": norm,
             "epsilons": [{"text": f"{level * 255:.10g}/255", "value": level} for level in levels],
-            "steps": steps,
-            "restarts": restarts,
+            "steps": max(planned.steps for planned in chosen.attacks if planned.info.gradient)
+            if any(planned.info.gradient for planned in chosen.attacks)
+            else None,
+            "restarts": max(planned.restarts for planned in chosen.attacks),
             "seed": seed,
             "batch_size": size,
             "dtype": worst.dtype,
@@ -169,12 +192,7 @@ def attack_names(attack: str) -> tuple[str, ...]:
     Raises:
         SettingsError: there is neither.
     """
-    if attack in TIERS:
-        return TIERS[attack]
-    if attack not in {info.name for info in INFOS}:
-        known = ", ".join([*TIERS, *(info.name for info in INFOS)])
-        raise SettingsError(f"There is no attack or tier '{attack}'.", f"Choose one of {known}.")
-    return (attack,)
+    return tuple(planned.name for planned in plan(attack).attacks)
 
 
 class _Progress:
@@ -197,19 +215,18 @@ class _Progress:
 
 
 def _one_epsilon(
-    worst: WorstCase, names: Sequence[str], options: AttackOptions, tally: _Progress
+    worst: WorstCase, chosen: Plan, options: Sequence[AttackOptions], tally: _Progress
 ) -> EpsilonResult:
     began = time.perf_counter()
-    n = len(worst.right)
+    n, epsilon = len(worst.right), options[0].eps
     waterfall = {}
-    for name in names:
-        title = _title(name, options.steps)
-        detail = f"{title} at {length_text(options.eps, options.norm)}"
-        worst.attack(name, options, _bound(tally, name, detail))
-        waterfall[title] = int(worst.holding.sum()) / n
+    for planned, option in zip(chosen.attacks, options, strict=True):
+        detail = f"{planned.title} at {length_text(epsilon, option.norm)}"
+        worst.attack(planned.name, option, _bound(tally, planned.name, detail))
+        waterfall[planned.title] = int(worst.holding.sum()) / n
     hits, hits_8bit = int(worst.holding.sum()), int(worst.holding_8bit.sum())
     return EpsilonResult(
-        epsilon=options.eps,
+        epsilon=epsilon,
         robust_hits=hits,
         robust_accuracy=hits / n,
         interval=wilson(hits, n),
@@ -310,27 +327,6 @@ def _class_names(classifier: nn.Module, classes: int, labels: NDArray[np.int64])
         )
     names = getattr(classifier, "class_names", None)
     return tuple(names) if names else tuple(str(number) for number in range(classes))
-
-
-def _title(name: str, steps: int) -> str:
-    info = attack_info(name)
-    return f"{info.title}-{steps}" if "steps" in info.options else info.title
-
-
-def _cost(name: str, steps: int) -> int:
-    return 2 * steps + 1 if "steps" in attack_info(name).options else 3
-
-
-def _attack_provenance(name: str, steps: int, restarts: int) -> dict[str, Any]:
-    listens = attack_info(name).options
-    return {
-        "name": name,
-        "title": _title(name, steps),
-        "steps": steps if "steps" in listens else 1,
-        "step_size": "2.5 epsilon / steps" if "step_size" in listens else "epsilon",
-        "random_start": "random_start" in listens,
-        "restarts": restarts if "restarts" in listens else 1,
-    }
 
 
 def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:

@@ -12,7 +12,8 @@ class Finding:
 
     Attributes:
         kind: "random_output", "zero_gradients", "softmax_output", "accuracy_rises",
-            "single_step_wins", "loss_does_not_rise", "temperature", "at_chance" or "not_finite".
+            "single_step_wins", "loss_does_not_rise", "temperature", "black_box_wins",
+            "survives_huge_epsilon", "at_chance" or "not_finite".
         sentence: for people.
     """
 
@@ -102,6 +103,7 @@ class Evaluation:
         audit: largest norm over epsilon, box, not-a-number and confirmation counts.
         provenance: how the figures came about.
         seconds: whole time.
+        notes: how an attack had to differ from its definition, e.g. with too few classes.
     """
 
     model: str
@@ -123,6 +125,7 @@ class Evaluation:
     audit: dict[str, Any]
     provenance: dict[str, Any]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -167,8 +170,8 @@ class Evaluation:
         values["findings"] = tuple(Finding(**plain) for plain in values["findings"])
         for key in ("class_names", "clean_interval", "confusion_clean", "clean_predictions"):
             values[key] = _tuples(values[key])
-        for key in ("smallest_epsilon", "flipped_to"):
-            values[key] = tuple(values[key])
+        for key in ("smallest_epsilon", "flipped_to", "notes"):
+            values[key] = tuple(values.get(key, ()))
         return cls(**values)
 
 

@@ -19,6 +19,7 @@ from advclip_gui.engine.attacks.pgd import pgd
 from advclip_gui.engine.attacks.protocol import AttackResult, Goal, private_generator
 from advclip_gui.engine.evaluation_result import Finding
 from advclip_gui.engine.probe_types import length_text
+from advclip_gui.engine.reliability_limits import black_box_finding, huge_epsilon_finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +133,17 @@ def attack_findings(
         control=control,
     )
     findings = [
+        black_box_finding(
+            classifier,
+            pixels,
+            labels,
+            holding=~(single[best].ever | iterated[best].ever),
+            eps=chosen[best],
+            norm=norm,
+            seed=seed,
+            control=control,
+        ),
+        huge_epsilon_finding(classifier, pixels, labels, norm, steps, control),
         _zero_gradients(single[0]),
         _single_step(chosen, single, iterated, steps, norm),
         _rising(chosen, iterated, norm),

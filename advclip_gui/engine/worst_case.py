@@ -39,6 +39,7 @@ class WorstCase:
         holding_8bit: (N,) bool, no adversarial image so far fools once it is rounded to 8 bits.
         not_finite_outputs: clean images for which some logit is not finite.
         smallest: (N,) the epsilon that fooled it; 0 where wrong without an attack, NaN for none.
+        notes: how attacks had to differ from their definitions, each sentence once.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class WorstCase:
         self.holding_8bit = self.right
         self.not_finite_outputs = 0
         self.smallest = np.full(n, np.nan)
+        self.notes: list[str] = []
         self._images = images
         self._device = device
         self._batch_size = batch_size
@@ -136,7 +138,7 @@ class WorstCase:
     def _run(self, name: str, options: AttackOptions, places: NDArray[np.int64], stage: str) -> AttackResult:
         labels = torch.as_tensor(self.labels[places], dtype=torch.int64, device=self._device)
         generator = private_generator(self._seed, name, options.eps, stage, int(places[0]))
-        return run_prepared(
+        result = run_prepared(
             name,
             self.classifier,
             self._pixels(places),
@@ -145,6 +147,8 @@ class WorstCase:
             generator=generator,
             control=self._control,
         )
+        self.notes.extend(note for note in result.notes if note not in self.notes)
+        return result
 
     def _take(self, places: NDArray[np.int64], result: AttackResult, options: AttackOptions) -> None:
         """Check the adversarial images and note whom they fool, as they are and rounded."""

@@ -168,13 +168,107 @@ def test_epsilon_zero_is_the_clean_accuracy(data):
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-@pytest.mark.parametrize("attack", ["fgsm", "pgd", "noise"])
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "noise", "apgd-ce", "apgd-dlr", "apgd-t", "square"])
 def test_single_attacks_and_norms(data, attack, norm):
     result = evaluate(
-        trained(), *data, epsilons=[0.02], attack=attack, norm=norm, restarts=2, control=Control()
+        trained(),
+        *data,
+        epsilons=[0.02],
+        attack=attack,
+        norm=norm,
+        steps=5,
+        queries=30,
+        restarts=2,
+        control=Control(),
     )
+    assert result.label.endswith(", an upper bound")
     assert len(result.epsilons[0].waterfall) == 1
     assert result.norm == norm
+
+
+@pytest.fixture(scope="module")
+def tiers(data):
+    small = {"standard": {}, "thorough": {"steps": 20, "restarts": 2, "queries": 60}}
+    return {
+        tier: evaluate(trained("vit"), *data, epsilons=EPSILONS[:2], attack=tier, control=Control(), **asked)
+        for tier, asked in small.items()
+    }
+
+
+def test_tiers_waterfall_and_provenance(data, tiers):
+    standard, thorough = tiers["standard"], tiers["thorough"]
+    assert standard.label == "APGD-CE-100 + APGD-T-100 (standard)"
+    assert "upper bound" not in standard.label
+    assert thorough.label == (
+        "APGD-CE-20 + APGD-T-20 + Square-60 (thorough, with a reduced budget), an upper bound"
+    )
+    for result in (standard, thorough):
+        for level in result.epsilons:
+            steps = [result.clean_accuracy, *level.waterfall.values()]
+            assert steps == sorted(steps, reverse=True)
+            assert steps[-1] == level.robust_accuracy
+            assert list(level.waterfall) == [attack["title"] for attack in result.provenance["attacks"]]
+        assert result.provenance["tier"] == result.attack
+        assert result.notes == ()
+        assert result.audit["norm_within"]
+        assert Evaluation.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert standard.provenance["steps"] == 100
+    assert not standard.provenance["reduced_budget"]
+    assert not standard.provenance["upper_bound"]
+    first, second, third = thorough.provenance["attacks"]
+    assert (first["steps"], first["restarts"], second["target_classes"]) == (20, 2, 9)
+    assert (third["steps"], third["restarts"], third["step_size"]) == (60, 1, None)
+    assert thorough.provenance["upper_bound"]
+
+
+def test_a_stronger_tier_leaves_no_more(data, tiers):
+    quick = evaluate(trained("vit"), *data, epsilons=EPSILONS[:2], control=Control())
+    for weak, strong in zip(quick.epsilons, tiers["standard"].epsilons, strict=True):
+        assert strong.robust_hits <= weak.robust_hits
+
+
+def test_worst_case_of_a_tier_is_that_of_its_attacks(data, tiers):
+    images, labels = data
+    pixels, truth = to_pixels(images, torch.device("cpu")), torch.from_numpy(labels)
+    holds = trained("vit")(pixels).argmax(dim=1) == truth
+    for name in ("apgd-ce", "apgd-t"):
+        holds &= ~run_attack(name, trained("vit"), pixels, truth, eps=EPSILONS[1], steps=100).ever
+    # Another random start may turn an image or two.
+    assert abs(tiers["standard"].epsilons[1].robust_hits - int(holds.sum())) <= 2
+
+
+def test_clean_wrong_images_are_never_attacked(data):
+    images, labels = data
+    wrong = set(np.flatnonzero(trained()(to_pixels(images, torch.device("cpu"))).argmax(1).numpy() != labels))
+    seen: list[int] = []
+
+    class Watching(nn.Module):
+        def forward(self, pixels):
+            seen.append(len(pixels))
+            return trained()(pixels)
+
+    result = evaluate(
+        Watching(), images, labels, epsilons=[1e-6], attack="apgd-ce", steps=3, control=Control()
+    )
+    assert wrong
+    # The clean pass, then a start and three steps on what is right: nothing falls at this epsilon.
+    assert seen[:5] == [90, *[90 - len(wrong)] * 4]
+    assert result.smallest_epsilon.count(0.0) == len(wrong)
+
+
+def test_too_few_classes_are_noted():
+    model = LinearTwoClass(size=4)
+    images = np.random.default_rng(0).integers(110, 146, (60, 4, 4, 3), dtype=np.uint8)
+    labels = (model.margin(to_pixels(images, torch.device("cpu"))) < 0).long().numpy()
+    result = evaluate(
+        model, images, labels, epsilons=[0.5 / 255, 1 / 255], attack="standard", steps=20, control=Control()
+    )
+    (note,) = result.notes
+    assert note.startswith("APGD-T needs at least 4 classes")
+    assert result.provenance["notes"] == [note]
+    old = result.to_json()
+    del old["notes"]
+    assert Evaluation.from_json(old).notes == ()
 
 
 def test_batch_size_does_not_matter(data, evaluation):

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.evaluation import evaluate
-from tests.engine.tiny_models import CLASSES, SIZE, Wrapped, blobs, trained
+from tests.engine.tiny_models import BROKEN, CLASSES, SIZE, Wrapped, blobs, trained
 
 EPSILONS = (1 / 255, 2 / 255, 4 / 255)
 
 
-def _kinds(model, norm="Linf", epsilons=EPSILONS, images=None, labels=None) -> set[str]:
+def _kinds(model, norm="Linf", epsilons=EPSILONS, images=None, labels=None, **asked) -> set[str]:
     if images is None:
         images, labels = blobs(80)
-    result = evaluate(model, images, labels, epsilons=epsilons, norm=norm, control=Control())
+    result = evaluate(model, images, labels, epsilons=epsilons, norm=norm, control=Control(), **asked)
     assert len(result.warnings) == len(result.findings)
     for sentence in result.warnings:
         assert sentence.endswith(".")
@@ -36,19 +36,27 @@ def test_plain_models_raise_no_warning_in_l2(kind):
     assert _kinds(trained(kind), norm="L2", epsilons=(0.1, 0.3, 0.6)) == set()
 
 
-def test_quantised_input():
-    model = Wrapped(trained(), pixels=lambda x: (x * 15).round() / 15)
-    assert "zero_gradients" in _kinds(model)
+TIER_BUDGETS = {
+    "quick": {},
+    "standard": {"attack": "standard", "steps": 20},
+    "thorough": {"attack": "thorough", "steps": 10, "restarts": 2, "queries": 100},
+}
 
 
-def test_random_output():
-    generator = torch.Generator().manual_seed(0)
-    model = Wrapped(trained(), pixels=lambda x: x + 0.02 * torch.randn(x.shape, generator=generator))
-    assert "random_output" in _kinds(model)
+@pytest.mark.parametrize("tier", ["standard", "thorough"])
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_plain_models_raise_no_warning_in_any_tier(kind, norm, tier):
+    epsilons = EPSILONS if norm == "Linf" else (0.1, 0.3, 0.6)
+    assert _kinds(trained(kind), norm=norm, epsilons=epsilons, **TIER_BUDGETS[tier]) == set()
 
 
-def test_softmax_output():
-    assert "softmax_output" in _kinds(Wrapped(trained(), logits=lambda z: z.softmax(dim=1)))
+@pytest.mark.parametrize("tier", list(TIER_BUDGETS))
+@pytest.mark.parametrize("name", list(BROKEN))
+def test_broken_defences_raise_their_warning(name, tier):
+    breaks, expected = BROKEN[name]
+    kinds = _kinds(breaks(trained()), epsilons=(2 / 255, 4 / 255, 6 / 255), **TIER_BUDGETS[tier])
+    assert expected in kinds
 
 
 def test_log_softmax_is_harmless():
@@ -122,19 +130,53 @@ def test_accuracy_that_rises_with_epsilon():
     assert "accuracy_rises" in kinds
 
 
+def _masked():
+    """A coarse input and a gradient that is not zero but leads nowhere."""
+
+    class Nowhere(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, pixels):
+            return (pixels * 255 / 8).round() * 8 / 255
+
+        @staticmethod
+        def backward(ctx, gradient):
+            generator = torch.Generator().manual_seed(1)
+            return torch.randn(gradient.shape, generator=generator) * gradient.abs().mean()
+
+    return Wrapped(trained("vit"), pixels=Nowhere.apply)
+
+
+@pytest.mark.parametrize("tier", ["quick", "thorough"])
+def test_black_box_beats_misleading_gradients(tier):
+    budget = {**TIER_BUDGETS[tier], **({"queries": 500} if tier == "thorough" else {})}
+    assert "black_box_wins" in _kinds(_masked(), epsilons=(12 / 255,), **budget)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_huge_epsilon_must_reach_zero(norm):
+    epsilons = (4 / 255,) if norm == "Linf" else (0.3,)
+    assert "survives_huge_epsilon" in _kinds(_masked_for_good(), norm=norm, epsilons=epsilons)
+    assert "survives_huge_epsilon" not in _kinds(trained(), norm=norm, epsilons=epsilons)
+
+
+def _masked_for_good():
+    return Wrapped(trained(), pixels=lambda x: x.detach())
+
+
 def test_few_images_raise_no_alarm():
     images, labels = blobs(CLASSES)
     assert _kinds(trained(), images=images, labels=labels) == set()
 
 
-@pytest.mark.parametrize(("n", "most"), [(80, 0.6), (1000, 0.12)])
+@pytest.mark.parametrize(("n", "most"), [(80, 0.6), (1000, 0.15)])
 def test_checks_cost_little(n, most, monkeypatch):
     images, labels = blobs(n)
     seen: list[int] = []
 
     class Counting(nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
-            seen.append(len(pixels))
+            # A step with a gradient costs about three forward passes.
+            seen.append(len(pixels) * (3 if pixels.requires_grad else 1))
             return trained()(pixels)
 
     def cost() -> int:

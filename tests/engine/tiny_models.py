@@ -77,6 +77,42 @@ class Wrapped(nn.Module):
         return self.logits(self.inner(self.pixels(pixels)))
 
 
+def quantised(inner: nn.Module) -> Wrapped:
+    """Rounds its input to 16 levels: the gradient is zero everywhere."""
+    return Wrapped(inner, pixels=lambda x: (x * 15).round() / 15)
+
+
+def noisy(inner: nn.Module, size: float = 0.02) -> Wrapped:
+    """Adds fresh noise to its input every time."""
+    generator = torch.Generator().manual_seed(0)
+    return Wrapped(inner, pixels=lambda x: x + size * torch.randn(x.shape, generator=generator))
+
+
+def softmaxed(inner: nn.Module) -> Wrapped:
+    """Returns probabilities."""
+    return Wrapped(inner, logits=lambda z: z.softmax(dim=1))
+
+
+def tempered(inner: nn.Module, temperature: float = 1e9) -> Wrapped:
+    """Divides its logits until the gradient of the cross-entropy vanishes."""
+    return Wrapped(inner, logits=lambda z: z / temperature)
+
+
+def mistaken(inner: nn.Module) -> Wrapped:
+    """Says the next class."""
+    return Wrapped(inner, logits=lambda z: z.roll(1, dims=1))
+
+
+BROKEN: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
+    "quantised": (quantised, "zero_gradients"),
+    "noisy": (noisy, "random_output"),
+    "softmaxed": (softmaxed, "softmax_output"),
+    "tempered": (tempered, "temperature"),
+    "mistaken": (mistaken, "at_chance"),
+}
+"""Defences that only look like some, and the finding each must raise."""
+
+
 def cnn(classes: int = CLASSES) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, 2),

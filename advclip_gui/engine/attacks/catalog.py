@@ -12,6 +12,7 @@ Keep = Literal["last", "fooling"]
 
 NORMS: Final[tuple[Norm, ...]] = get_args(Norm)
 LOSSES: Final = ("ce",)
+TARGET_CLASSES: Final = 9
 MAX_STEPS: Final = 100_000
 MAX_RESTARTS: Final = 1_000
 MAX_TARGET_CLASSES: Final = 100_000
@@ -123,7 +124,7 @@ class AttackOptions:
     early_stop: bool = False
     keep: Keep = "last"
     loss: str = "ce"
-    target_classes: int = 9
+    target_classes: int = TARGET_CLASSES
 
     def __post_init__(self) -> None:
         """Check every value.
