@@ -21,12 +21,17 @@ from advclip_gui.commands.options import (
 )
 from advclip_gui.commands.output import percent, percent_with_interval, table, write_json
 from advclip_gui.commands.watcher import Watcher
+from advclip_gui.engine.attacks.catalog import INFOS
+from advclip_gui.engine.attacks.tiers import TIERS, plan
 from advclip_gui.settings import DataSettings
 
 if TYPE_CHECKING:
     from advclip_gui.commands.selection import Selection
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.evaluation_result import Evaluation
+
+_TIERS = ", ".join(TIERS)
+_ATTACKS = ", ".join(info.name for info in INFOS)
 
 
 def evaluate(
@@ -36,11 +41,33 @@ def evaluate(
     folder: Annotated[
         str | None, typer.Option("--data", metavar="FOLDER", help="Other images than the run's; or 'demo'.")
     ] = None,
-    attack: Annotated[str, typer.Option("--attack", help="quick, or one of fgsm, pgd, noise.")] = "quick",
+    attack: Annotated[
+        str, typer.Option("--attack", help=f"A tier ({_TIERS}), or one of {_ATTACKS}.")
+    ] = "quick",
     eps: Annotated[str, typer.Option("--eps", help="Lengths, separated by commas.")] = "1/255,2/255,4/255",
     norm: Annotated[Literal["Linf", "L2"], typer.Option("--norm", help="What epsilon measures.")] = "Linf",
-    steps: Annotated[int, typer.Option("--steps", min=1, max=10_000, help="Of the iterative attacks.")] = 10,
-    restarts: Annotated[int, typer.Option("--restarts", min=1, max=1000, help="From random starts.")] = 1,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            min=1,
+            max=10_000,
+            help="Of the gradient attacks; otherwise the tier's.",
+        ),
+    ] = None,
+    restarts: Annotated[
+        int | None,
+        typer.Option("--restarts", min=1, max=1000, help="From random starts; otherwise the tier's."),
+    ] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            "--queries",
+            min=1,
+            max=100_000,
+            help="Of attacks without gradient; otherwise the tier's.",
+        ),
+    ] = None,
     part: Annotated[
         Literal["test", "val", "train", "all"], typer.Option("--split", help="Which part of the images.")
     ] = "test",
@@ -65,10 +92,9 @@ def evaluate(
     check_report_place(report)
     levels = epsilons(eps, norm)
     with Watcher() as watcher:
-        from advclip_gui.engine.evaluation import attack_names
         from advclip_gui.engine.evaluation import evaluate as run_evaluation
 
-        attack_names(attack)
+        plan(attack, steps=steps, restarts=restarts, queries=queries)
         chosen = choose_model(model, checkpoint=checkpoint, architecture=architecture)
         have_weights(chosen.ref.backbone, download=download, control=watcher.starting)
         classifier, selection, pixels, labels, provenance = _prepare(
@@ -83,6 +109,7 @@ def evaluate(
             norm=norm,
             steps=steps,
             restarts=restarts,
+            queries=queries,
             batch_size=batch_size,
             seed=seed,
             control=watcher.control,

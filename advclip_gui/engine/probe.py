@@ -46,6 +46,8 @@ __all__ = [
     "smallest_epsilon",
 ]
 
+REPLAYED: Final = 200
+"""At most about so many steps of a restart are kept and reported; of longer attacks every so-manieth."""
 TOLERANCE: Final = 0.05 / 255
 """How narrow the interval of the smallest epsilon gets, in pixel units."""
 
@@ -228,7 +230,10 @@ class _Watch:
         self._restarts: dict[int, list[tuple[ProbeStep, Tensor]]] = {}
 
     def __call__(self, step: TraceStep) -> None:
-        """Report one iterate."""
+        """Report one iterate, unless the attack is so long that not all can be kept."""
+        stride = -(-step.total_steps // REPLAYED)
+        if step.step % max(stride, 1) and step.step != step.total_steps:
+            return
         event = ProbeStep(
             step=step.step,
             total_steps=step.total_steps,
@@ -241,12 +246,28 @@ class _Watch:
         self._control.report(event)
 
     def steps_to(self, result: AttackResult) -> tuple[ProbeStep, ...]:
-        """The steps of the restart that led to the result, up to it."""
+        """The steps of the restart that led to the result, up to it, so that it is always the last."""
         for steps in reversed(self._restarts.values()):
             for place in range(len(steps) - 1, -1, -1):
                 if torch.equal(steps[place][1], result.adversarial):
                     return tuple(event for event, _ in steps[: place + 1])
-        return ()
+        return self._ending_with(result)
+
+    def _ending_with(self, result: AttackResult) -> tuple[ProbeStep, ...]:
+        """The last restart and then the result, for attacks that return an iterate not kept here."""
+        kept = [event for event, _ in list(self._restarts.values())[-1]] if self._restarts else []
+        first = int(result.first_step[0])
+        last = kept[-1].total_steps if kept else 1
+        reached = first if first >= 0 else last
+        end = ProbeStep(
+            step=reached,
+            total_steps=last,
+            loss=float(result.loss),
+            probabilities=_probabilities(result.logits),
+            adversarial=from_pixels(result.adversarial)[0],
+            perturbation=_height_width_channels(result.adversarial - self._original),
+        )
+        return (*(event for event in kept if event.step < reached), end)
 
 
 class _Bisection:

@@ -144,6 +144,7 @@ def _model(number: int, one: Evaluation) -> list[str]:
         f"<h2>{escape(one.model)}</h2>",
         f'<p class="muted">{escape(one.label)} · {escape(protocol_of(one))}, {norm_text(norm)} · '
         f"{one.seconds:.1f} s</p>",
+        *(f"<p>{escape(note)}</p>" for note in one.notes),
         "<h3>Accuracy left after each attack</h3>",
         _table(
             "waterfall",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
+    from advclip_gui.engine.datasets.sampling import Sample
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.settings import DataSettings, RunSettings
 
@@ -86,6 +87,89 @@ class ProbeJob(ImageJob):
 
         return probe(classifier, pixels, self.request, label=self.label, control=control)
 
+    def run(self, session: Any, control: Control) -> object:
+        """Return the engine's ProbeResult, with the hashes of the weights behind it."""
+        result: Any = super().run(session, control)
+        return replace(result, provenance={**result.provenance, **session.provenance(self.ref)})
+
+
+@dataclass
+class CompareJob:
+    """One image shown to several models, each under its own attack or all under the first one's."""
+
+    refs: tuple[ModelRef, ...]
+    mode: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    image: NDArray[np.uint8] | Path
+    request: Any
+    title: str = "Comparison"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return one engine's Compared per model, in the order of `refs`."""
+        from advclip_gui.engine.probe import probe
+        from advclip_gui.engine.probe_compare import attacked, transferred
+
+        answers = []
+        source: Any = None
+        for ref in self.refs:
+            with session.borrow(ref, self.class_names, self.templates, control) as classifier:
+                pixels = model_pixels(self.image, classifier)
+                if self.mode == "each" or source is None:
+                    source = probe(classifier, pixels, self.request, control=control)
+                    answers.append(attacked(source, eight_bits=self.mode != "each"))
+                else:
+                    answers.append(transferred(classifier, pixels, source.adversarial, control=control))
+        return tuple(answers)
+
+
+@dataclass
+class GalleryJob:
+    """The smallest epsilon of many images, one after the other; a probe may come between two of them.
+
+    `paths` are below `root`, `labels` the true classes.
+    """
+
+    ref: ModelRef
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    root: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    request: Any
+    title: str = "Gallery"
+    priority: int = Priority.BATCH
+    serves: ClassVar[bool] = True
+
+    def run(self, session: Any, control: Control) -> object:
+        """Report a GalleryItem for each image; return how many were answered."""
+        from advclip_gui.engine.images import BadImageError
+        from advclip_gui.engine.probe_gallery import gallery_item, unreadable_item
+
+        answered = 0
+        for index, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
+            control.between_steps()
+            control.progress("Gallery", index, len(self.paths), path)
+            with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+                try:
+                    pixels = model_pixels(self.root / path, classifier)
+                except BadImageError as error:
+                    control.report(unreadable_item(index, str(error)))
+                    continue
+                known = tuple(classifier.class_names) == self.class_names
+                item = gallery_item(
+                    classifier,
+                    pixels,
+                    self.request,
+                    index=index,
+                    label=label if known else None,
+                    control=control,
+                )
+            control.report(item)
+            answered += 1
+        return answered
+
 
 @dataclass
 class SmallestEpsilonJob(ImageJob):
@@ -102,10 +186,12 @@ class SmallestEpsilonJob(ImageJob):
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """One model's evaluation, as `EvaluateJob` returns them."""
+    """One model's evaluation, as `EvaluateJob` returns them, with the images it is about, in order."""
 
     ref: ModelRef
     evaluation: Any
+    root: Path = field(default_factory=Path)
+    samples: tuple[Sample, ...] = ()
 
 
 @dataclass
@@ -123,7 +209,7 @@ class EvaluateJob:
     split: str = "test"
     attack: str = "quick"
     norm: str = "Linf"
-    steps: int = 10
+    steps: int | None = None
     limit: int = 1000
     seed: int = 0
     batch_size: int | None = None
@@ -166,7 +252,7 @@ class EvaluateJob:
                         resize_mode=resize_mode,
                         control=control,
                     )
-                images, labels, _problems = loaded[form]
+                images, labels, problems = loaded[form]
                 evaluation = evaluate(
                     classifier,
                     images,
@@ -186,7 +272,9 @@ class EvaluateJob:
                         "prompts": list(data.templates),
                     },
                 )
-            results.append(ModelEvaluation(ref, evaluation))
+            unread = {problem.path for problem in problems}
+            read = tuple(sample for sample in samples if sample.path not in unread)
+            results.append(ModelEvaluation(ref, evaluation, scan.root, read))
         return tuple(results)
 
 

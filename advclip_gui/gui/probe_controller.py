@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from advclip_gui.gui.jobs import ImageJob, ProbeJob
+from advclip_gui.gui.jobs import CompareJob, ImageJob, ProbeJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,14 +58,45 @@ class Question:
     templates: tuple[str, ...]
     image: PickedImage
     request: ProbeRequest
+    label: int | None = None
+    """The class to leave; None is what the model says of the untouched image."""
 
     def job(self, kind: type[JobKind]) -> JobKind:
-        """The work for the device: the attack pushes away from what the model says now."""
+        """The work for the device."""
         return kind(
             ref=self.ref,
             class_names=self.class_names,
             templates=self.templates,
             image=self.image.for_backbone(self.ref.backbone),
+            request=self.request,
+            label=self.label,
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models and one image.
+
+    Attributes:
+        refs: two or three models.
+        mode: "each" attacks every one, "transfer" shows all of them the first one's adversarial image.
+    """
+
+    refs: tuple[ModelRef, ...]
+    mode: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    image: PickedImage
+    request: ProbeRequest
+
+    def job(self, _kind: type[JobKind]) -> CompareJob:
+        """The work for the device, one job for all models."""
+        return CompareJob(
+            refs=self.refs,
+            mode=self.mode,
+            class_names=self.class_names,
+            templates=self.templates,
+            image=self.image.for_backbone(self.refs[0].backbone),
             request=self.request,
         )
 
@@ -74,7 +105,7 @@ class ProbeController(QObject):
     """At most one probe is under way; a new question cancels it, and a late answer is dropped."""
 
     answered = Signal(object, object)
-    """Question and ProbeResult."""
+    """The question and its answer: a ProbeResult, or what the models of a Comparison say."""
     stepped = Signal(object, object)
     """Question and ProbeStep, while the attack runs."""
     failed = Signal(object, object)
@@ -85,7 +116,7 @@ class ProbeController(QObject):
         """Ask nothing yet."""
         super().__init__(parent)
         self._backend = backend
-        self._wanted: Question | None = None
+        self._wanted: Question | Comparison | None = None
         self._handle: JobHandle | None = None
         self._busy = False
         self._follow = False
@@ -98,7 +129,7 @@ class ProbeController(QObject):
         self._again.timeout.connect(self._ask_again)
 
     @property
-    def wanted(self) -> Question | None:
+    def wanted(self) -> Question | Comparison | None:
         """The latest question."""
         return self._wanted
 
@@ -107,7 +138,7 @@ class ProbeController(QObject):
         """Whether an answer to the latest question is still to come."""
         return self._busy
 
-    def ask(self, question: Question | None, *, pause_ms: int = 0) -> None:
+    def ask(self, question: Question | Comparison | None, *, pause_ms: int = 0) -> None:
         """Replace the question; the attack on the former one is cancelled at once.
 
         Args:
@@ -181,7 +212,7 @@ class ProbeController(QObject):
         # By somebody else, e.g. when the window closes: nothing more will come.
         self._settled()
 
-    def _settled(self) -> Question | None:
+    def _settled(self) -> Question | Comparison | None:
         """The question whose job has just ended; None for a job that was overtaken."""
         if self._handle is None or self.sender() is not self._handle:
             return None

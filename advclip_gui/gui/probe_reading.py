@@ -54,18 +54,11 @@ def save_result(result: ProbeResult, question: Question, path: Path, control: Co
     Raises:
         StorageError: one of them cannot be written.
     """
-    from advclip_gui.engine.probe_files import save_probe
+    from advclip_gui.engine.probe_files import model_facts, save_probe
 
     control.check()
-    ref = question.ref
-    model = {
-        "kind": ref.kind,
-        "title": ref.title,
-        "adapter": ref.adapter,
-        "backbone": ref.backbone.model_dump(mode="json"),
-        "templates": list(question.templates),
-        "true_label": question.image.label,
-        "image": question.image.title,
-    }
+    model = model_facts(
+        question.ref, question.templates, true_label=question.image.label, image=question.image.title
+    )
     stem = path.name.removesuffix(".json")
     return save_probe(result, path.parent, stem, model=model)

@@ -51,6 +51,8 @@ class Workspace(QObject):
     """Level ("info", "success", "warning", "error"), message, details."""
     probe_requested = Signal(object)
     """A ModelRef the Probe page should choose."""
+    image_requested = Signal(str)
+    """Path, below the data folder, of an image the Probe page should attack."""
     export_requested = Signal(object)
     """The folder of a run whose adapter the user wants to hand on."""
 

@@ -18,13 +18,16 @@ from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageErr
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.perturbation_view import amplification, heat_image, perturbation_image
 from advclip_gui.engine.probe import (
+    REPLAYED,
     ProbeRequest,
     load_probe,
     probe,
     save_probe,
     smallest_epsilon,
 )
+from advclip_gui.engine.probe_compare import attacked, transferred
 from advclip_gui.engine.probe_files import model_facts
+from advclip_gui.engine.probe_gallery import gallery_item
 from advclip_gui.engine.probe_repeat import compare, model_of, repeat_probe
 from advclip_gui.settings import BackboneSettings
 from tests.engine.tiny_models import CLASSES, LinearTwoClass, Wrapped, blobs, trained
@@ -386,3 +389,59 @@ def test_a_probe_that_names_no_class_of_its_own_is_damaged(model, image, tmp_pat
     path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(SettingsError, match="a class it does not list"):
         load_probe(path)
+
+
+# Long attacks, several models, many images
+
+
+@pytest.mark.parametrize("attack", ["pgd", "square"])
+def test_the_replay_of_a_long_attack_is_thinned_and_ends_at_the_result(model, image, attack):
+    events: list[ProbeStep] = []
+    request = ProbeRequest(attack=attack, epsilon=3 / 255, steps=3 * REPLAYED + 1)
+    result = probe(model, image, request, control=Control(events.append))
+    assert len(events) <= REPLAYED + 2
+    assert len(result.steps) <= REPLAYED + 3
+    last = result.steps[-1]
+    assert np.array_equal(last.adversarial, result.adversarial)
+    assert last.probabilities == pytest.approx(result.after, abs=1e-5)
+    numbers = [step.step for step in result.steps]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_transferred_attack_is_judged_in_8_bits(model, image):
+    other = Wrapped(copy.deepcopy(trained()))
+    other.class_names = ("ant", "bee", "cat", "dog", "elk")
+    source = probe(model, image, ProbeRequest(epsilon=10 / 255), control=Control())
+    mine = attacked(source, eight_bits=True)
+    answer = transferred(other, image, source.adversarial, control=Control())
+    assert (mine.own, answer.own) == (True, False)
+    assert answer.before == pytest.approx(source.before, abs=1e-5)
+    assert answer.after == pytest.approx(source.after_8bit, abs=1e-5)
+    assert mine.after == source.after_8bit
+    assert answer.flipped == source.flipped_after_8bit is True
+    assert attacked(source, eight_bits=False).after == source.after
+    with pytest.raises(SettingsError, match="different sizes"):
+        transferred(other, image[:4, :4], source.adversarial, control=Control())
+    control = Control()
+    control.cancel()
+    with pytest.raises(Cancelled):
+        transferred(other, image, source.adversarial, control=control)
+
+
+def test_a_gallery_item_is_the_bisection_of_its_image(model, image):
+    request = ProbeRequest(epsilon=4 / 255)
+    label = probe(model, image, ProbeRequest(epsilon=0.0), control=Control()).before_label
+    events = []
+    item = gallery_item(model, image, request, index=3, label=label, control=Control(events.append))
+    found = smallest_epsilon(model, image, request, label=label, control=Control())
+    assert (item.index, item.low, item.high, item.found) == (3, found.low, found.high, True)
+    assert item.after == model.class_names[found.after_label]
+    assert events == []  # the search within is quiet
+    wrong = gallery_item(model, image, request, index=0, label=(label + 1) % CLASSES, control=Control())
+    assert (wrong.low, wrong.high, wrong.found) == (0.0, 0.0, True)
+    aimed = ProbeRequest(epsilon=4 / 255, target=label)  # its own class: left aside
+    assert gallery_item(model, image, aimed, index=0, label=label, control=Control()).high == item.high
+    control = Control()
+    control.cancel()
+    with pytest.raises(Cancelled):
+        gallery_item(model, image, request, index=0, label=label, control=control)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,9 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QMouseEvent
 from PySide6.QtWidgets import QCheckBox, QFileDialog
 
+from advclip_gui.engine.attacks.catalog import INFOS
+from advclip_gui.engine.attacks.tiers import TIERS
+from advclip_gui.engine.datasets.sampling import Sample
 from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.model_ref import ModelRef
@@ -31,7 +36,6 @@ from tests.gui.probe_fakes import HandBackend, TinySession, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
@@ -134,10 +138,13 @@ class Bench:
         job, handle = self.backend.last("EvaluateJob")
         return job, handle
 
-    def finish(self, *evaluations: Evaluation) -> None:
+    def finish(
+        self, *evaluations: Evaluation, root: Path | None = None, samples: tuple[Sample, ...] = ()
+    ) -> None:
         _, handle = self.run()
         results = tuple(
-            ModelEvaluation(ref, evaluation) for ref, evaluation in zip(self.refs, evaluations, strict=False)
+            ModelEvaluation(ref, evaluation, root or Path(), samples)
+            for ref, evaluation in zip(self.refs, evaluations, strict=False)
         )
         end(handle, "finished", results)
 
@@ -183,7 +190,7 @@ def test_the_form_becomes_the_job(bench: Bench) -> None:
     assert (job.limit, job.split, job.steps, job.seed, job.attack) == (250, "val", 20, 3, "quick")
     assert job.data == bench.workspace.data
     assert job.scan is bench.workspace.scan
-    assert form.tier.text() == "Quick: FGSM + PGD-20"
+    assert form.tier_text.text() == "FGSM + PGD-20"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +202,7 @@ def test_the_form_becomes_the_job(bench: Bench) -> None:
         ("epsilons", "1/0", "'1/0' is not a length such as 4/255 or 0.0157."),
         ("epsilons", " , ", "Give at least one epsilon, for example 1/255, 2/255, 4/255."),
         ("limit", "-5", "The number of images must lie between 0 (all) and 1,000,000."),
-        ("steps", "0", "PGD steps must lie between 1 and 100,000."),
+        ("steps", "0", "Steps must lie between 1 and 100,000."),
     ],
 )
 def test_wrong_values_are_told_where_they_stand(bench: Bench, field: str, text: str, sentence: str) -> None:
@@ -344,6 +351,60 @@ def test_a_report_that_cannot_be_written_is_a_sentence(bench: Bench, tmp_path: P
     bench.qtbot.waitUntil(lambda: bench.page.banner.isVisible())
     assert bench.page.banner.level == "error"
     assert bench.page.results.isVisible()
+
+
+def test_images_are_listed_by_the_smallest_epsilon_that_fooled_them(bench: Bench) -> None:
+    scan = bench.workspace.scan
+    assert scan is not None
+    samples = tuple(Sample(record.path, k % 3) for k, record in enumerate(scan.records[:5]))
+    evaluation = replace(
+        made_up("AdvCLIP-LoRA", (24, 9, 3)),
+        smallest_epsilon=(2 / 255, None, 0.0, 1 / 255, 2 / 255),
+        flipped_to=(1, None, 0, 1, 2),
+    )
+    other = replace(evaluation, model="Other", smallest_epsilon=(None,) * 5, flipped_to=(None,) * 5)
+    bench.finish(other, evaluation, root=scan.root, samples=samples)
+    results = bench.page.results
+    results.tabs.setCurrentIndex(3)
+    assert results.images.isVisible()
+    entries = results.images.grid.entries.entries
+    order = sorted((0, 4), key=lambda k: samples[k].path)
+    assert [entry.path for entry in entries] == [samples[k].path for k in (2, 3, *order, 1)]
+    captions = {entry.path: entry.caption for entry in entries}
+    shown = [captions[sample.path] for sample in samples]
+    assert shown == ["2 · dog", "holds", "0 · cat", "1 · dog", "2 · red fox"]
+    assert "1 wrong without an attack, 3 fooled" in results.images.summary.text()
+    assert "1 hold at 2/255" in results.images.summary.text()
+    results.model.setCurrentIndex(0)
+    assert {entry.caption for entry in results.images.grid.entries.entries} == {"holds"}
+    # A click opens the image on the Probe page.
+    asked: list[str] = []
+    bench.workspace.image_requested.connect(asked.append)
+    grid = results.images.grid
+    bench.qtbot.waitUntil(lambda: not bench.io.jobs)
+    place = grid.visualRect(grid.entries.index(1, 0)).center()
+    bench.qtbot.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert asked == [grid.entries.entries[1].path]
+    assert bench.visited[-1] == "probe"
+
+
+def test_tiers_are_chosen_by_name(bench: Bench) -> None:
+    form = bench.page.form
+    names = [form.tier.itemData(row) for row in range(form.tier.count())]
+    assert names == [*TIERS, None, *(info.name for info in INFOS)]
+    assert form.tier_text.text() == "FGSM + PGD-10"
+    assert form.bound.isVisible()
+    form.tier.setCurrentIndex(names.index("standard"))
+    assert not form.bound.isVisible()  # with its whole budget
+    job, handle = bench.run()
+    assert (job.attack, job.steps) == ("standard", None)
+    end(handle, "cancelled")
+    form.steps.lineEdit().setText("5")
+    assert form.bound.isVisible()  # a reduced budget is none to trust
+    assert "APGD-CE-5" in form.tier_text.text()
+    form.tier.setCurrentIndex(names.index("square"))
+    job, _ = bench.run()
+    assert job.attack == "square"
 
 
 def test_a_failure_keeps_the_former_results(bench: Bench) -> None:

@@ -16,6 +16,8 @@ from PySide6.QtWidgets import QFileDialog
 
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.engine.probe_compare import Compared
+from advclip_gui.engine.probe_gallery import GalleryItem
 from advclip_gui.engine.probe_types import SmallestEpsilon
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
@@ -90,6 +92,13 @@ class Bench:
         line = self.page.panel.form.epsilon_field.lineEdit()
         line.selectAll()
         self.qtbot.keyClicks(line, text)
+
+
+def choose_attack(form: Any, name: str) -> None:
+    """Choose as the user does."""
+    index = form.attack.findData(name)
+    form.attack.setCurrentIndex(index)
+    form.attack.activated.emit(index)
 
 
 @pytest.fixture
@@ -306,7 +315,7 @@ def test_fgsm_has_no_steps(bench: Bench) -> None:
     bench.pick(0)
     bench.answer(1)
     form = bench.page.panel.form
-    bench.qtbot.mouseClick(form.attack._buttons["fgsm"], Qt.MouseButton.LeftButton)
+    choose_attack(form, "fgsm")
     job, _ = bench.asked(2)
     assert job.request.attack == "fgsm"
     assert not form.steps.isVisible()
@@ -660,6 +669,251 @@ def test_copying_the_adversarial_image(bench: Bench) -> None:
     assert np.array_equal(to_array(QGuiApplication.clipboard().image()), result.adversarial)
 
 
+# A saved probe -----------------------------------------------------------------------------------------
+
+
+def save_and_open(bench: Bench, folder: Path, **changes: Any) -> Path:
+    """Save what is on screen, pick another image with other settings, and open the file."""
+    bench.page.save_to(folder / "probe.json")
+    bench.qtbot.waitUntil(lambda: bool(bench.notes))
+    path = folder / "probe.json"
+    if changes:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            document[key] = {**document[key], **value}
+        path.write_text(json.dumps(document), encoding="utf-8")
+    count = bench.backend.count()
+    bench.page.panel.form.set_epsilon(7 / 255)
+    bench.answer(count + 1)
+    bench.pick(3)
+    bench.answer(count + 2)
+    bench.page.strip.take_file(path)
+    return path
+
+
+def test_a_saved_probe_is_opened_and_repeated(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    first = bench.backend.last()[0]
+    save_and_open(bench, tmp_path)
+    job, handle = bench.asked(4)
+    assert job.request == first.request
+    assert bench.page.panel.form.epsilon() == pytest.approx(first.request.epsilon)
+    assert (job.label, job.class_names, job.templates) == (0, NAMES, first.templates)
+    assert job.image.shape == (8, 8, 3)  # the pixels inside the file, as the model saw them
+    end(handle, "finished", fake_result(job.request, NAMES))
+    assert bench.page.banner.level == "success"
+    assert "Repeated exactly" in bench.page.banner.message
+    assert "12" in bench.page.stage.facts.text()
+    # Another epsilon is no repetition, and nothing is claimed.
+    bench.page.panel.form.set_epsilon(3 / 255)
+    bench.answer(5)
+    assert not bench.page.banner.isVisible()
+
+
+def test_a_probe_that_comes_out_different_says_what_differs(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    save_and_open(bench, tmp_path, adversarial={"sha256": "0" * 64}, provenance={"backbone_sha256": "a" * 64})
+    bench.answer(4)
+    assert bench.page.banner.level == "warning"
+    assert "Not the same adversarial pixels" in bench.page.banner.message
+    assert "The backbone's weights differ" in bench.page.banner.message
+
+
+def test_a_probe_of_a_model_in_training_says_that_it_is_gone(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    save_and_open(bench, tmp_path, model={"kind": "live"})
+    bench.asked(4)
+    assert "weights of that step were not kept" in bench.page.banner.message
+
+
+def test_a_file_that_is_no_probe_is_a_sentence(bench: Bench, tmp_path: Path) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    path = tmp_path / "other.json"
+    path.write_text("{}", encoding="utf-8")
+    bench.page.strip.take_file(path)
+    bench.qtbot.waitUntil(lambda: bench.page.banner.isVisible())
+    assert "is not a saved probe" in bench.page.banner.message
+    assert bench.page.stage.result is not None
+
+
+# Several models ----------------------------------------------------------------------------------------
+
+
+def fake_compared(job: Any, *, flips: tuple[int, ...] = (0,)) -> tuple[Compared, ...]:
+    """Made-up answers: the models at these places flip."""
+    image = np.full((8, 8, 3), 100, np.uint8)
+    return tuple(
+        Compared(
+            class_names=job.class_names,
+            original=image,
+            adversarial=image + place + 1,
+            before=(0.9, 0.06, 0.04),
+            after=(0.2, 0.7, 0.1) if place in flips else (0.8, 0.1, 0.1),
+            own=job.mode == "each" or place == 0,
+        )
+        for place in range(len(job.refs))
+    )
+
+
+def compare(bench: Bench, *titles: str) -> None:
+    """Add models, pick an image and show the comparison."""
+    backbone = bench.workspace.settings.backbone
+    bench.extra = [ModelRef("adapter", backbone, adapter=f"/runs/{title}", title=title) for title in titles]
+    bench.workspace.models_changed.emit()
+    bench.pick(0)
+    bench.answer(1)
+    button = bench.page.views.choice._buttons["compare"]
+    bench.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_models_are_compared_in_one_job(bench: Bench) -> None:
+    compare(bench, "AdvCLIP", "TRADES")
+    panel = bench.page.views.compare
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 1)
+    assert [ref.title for ref in bench.backend.last("CompareJob")[0].refs] == ["Zero-shot", "AdvCLIP"]
+    panel.others[1].setCurrentIndex(2)
+    panel.others[1].activated.emit(2)
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 2)
+    job, handle = bench.backend.last("CompareJob")
+    assert bench.backend.submitted[-2][1].control.cancelled
+    assert [ref.title for ref in job.refs] == ["Zero-shot", "AdvCLIP", "TRADES"]
+    assert len(bench.backend.active) == 1
+    end(handle, "finished", fake_compared(job))
+    texts = [(c.title.text(), c.sign.text(), c.sentence.text()) for c in panel.columns]
+    assert texts == [
+        ("Zero-shot", "Flipped", "cat → dog, 90 % → 70 %"),
+        ("AdvCLIP", "Holds", "Still cat, 90 % → 80 %"),
+        ("TRADES", "Holds", "Still cat, 90 % → 80 %"),
+    ]
+    assert all(column.isVisible() for column in panel.columns)
+    assert "each attacked with its own gradient" in panel.facts.text()
+    assert panel.columns[1].bars.values["cat"] == (0.9, 0.8)
+    assert not bench.page.panel.save_button.isEnabled()
+
+
+def test_an_attack_is_transferred(bench: Bench) -> None:
+    compare(bench, "AdvCLIP")
+    panel = bench.page.views.compare
+    bench.qtbot.mouseClick(panel.mode._buttons["transfer"], Qt.MouseButton.LeftButton)
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") >= 1)
+    job, handle = bench.backend.last("CompareJob")
+    bench.qtbot.waitUntil(lambda: bench.backend.last("CompareJob")[0].mode == "transfer")
+    job, handle = bench.backend.last("CompareJob")
+    end(handle, "finished", fake_compared(job, flips=(0, 1)))
+    assert panel.columns[0].view.detail.text() == "its own attack"
+    assert panel.columns[1].view.detail.text() == "transferred"
+    assert "the adversarial image made for Zero-shot, in 8 bits" in panel.facts.text()
+    assert not panel.columns[2].isVisible()
+
+
+def test_an_overtaken_comparison_is_cancelled_and_never_shown(bench: Bench) -> None:
+    compare(bench, "AdvCLIP")
+    panel = bench.page.views.compare
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 1)
+    first_job, first = bench.backend.last("CompareJob")
+    for epsilon in (3.0, 4.0, 5.0):  # dragged
+        bench.page.panel.form.slider.moved.emit(epsilon / 255)
+    assert first.control.cancelled
+    assert bench.backend.count("CompareJob") == 1
+    end(first, "finished", fake_compared(first_job))  # too late
+    assert panel.shown is None
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 2)
+    job, handle = bench.backend.last("CompareJob")
+    assert job.request.epsilon == pytest.approx(5 / 255)
+    end(handle, "finished", fake_compared(job))
+    assert panel.shown is not None
+    assert panel.shown.request == job.request
+    assert "5/255" in panel.facts.text()
+    # Going back to one model ends the comparison and asks for a probe of what the controls say.
+    bench.page.panel.form.set_epsilon(6 / 255)
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 3)
+    bench.qtbot.mouseClick(bench.page.views.choice._buttons["stage"], Qt.MouseButton.LeftButton)
+    assert bench.backend.last("CompareJob")[1].control.cancelled
+    probe, _ = bench.asked(2)
+    assert probe.request.epsilon == pytest.approx(6 / 255)
+
+
+def test_a_model_that_goes_takes_its_answer_with_it(bench: Bench) -> None:
+    compare(bench, "AdvCLIP")
+    panel = bench.page.views.compare
+    bench.qtbot.waitUntil(lambda: bench.backend.count("CompareJob") == 1)
+    job, handle = bench.backend.last("CompareJob")
+    end(handle, "finished", fake_compared(job))
+    bench.extra = []
+    bench.workspace.models_changed.emit()
+    assert panel.shown is None
+    assert panel.columns[1].sentence.text() == ""
+    assert "Choose a second model" in panel.facts.text()
+
+
+# Gallery -----------------------------------------------------------------------------------------------
+
+
+def open_gallery(bench: Bench) -> tuple[Any, Any]:
+    """Show one class in the gallery and begin."""
+    bench.qtbot.mouseClick(bench.page.views.choice._buttons["gallery"], Qt.MouseButton.LeftButton)
+    gallery = bench.page.views.gallery
+    bench.page.strip.class_filter.setCurrentIndex(2)
+    assert gallery.start_button.text() == "Find for 6 images"
+    bench.qtbot.mouseClick(gallery.start_button, Qt.MouseButton.LeftButton)
+    return cast("tuple[Any, Any]", bench.backend.last("GalleryJob"))
+
+
+def test_the_gallery_fills_sorted_and_cancels_at_once(bench: Bench) -> None:
+    job, handle = open_gallery(bench)
+    gallery = bench.page.views.gallery
+    assert len(job.paths) == 6
+    assert set(job.labels) == {1}
+    handle.deliver("started", None)
+    for index, high in ((0, 3.0), (1, 1.0), (2, 0.0)):
+        handle.deliver("event", GalleryItem(index=index, high=high / 255, found=True, after="cat"))
+    handle.deliver("event", GalleryItem(index=3))
+    handle.deliver("event", GalleryItem(index=4, problem="It is no image."))
+    handle.drained.emit()
+    shown = gallery.grid.entries.entries
+    assert [entry.path for entry in shown] == [job.paths[k] for k in (2, 1, 0, 3)]
+    assert [entry.caption for entry in shown] == ["0 · cat", "1 · cat", "3 · cat", "holds"]
+    assert "5 of 6 images" in gallery.title.text()
+    assert "1 not fooled" in gallery.title.text()
+    bench.qtbot.mouseClick(gallery.cancel_button, Qt.MouseButton.LeftButton)
+    assert handle.control.cancelled
+    assert gallery.start_button.isVisible()
+    handle.deliver("event", GalleryItem(index=5, high=2 / 255, found=True, after="cat"))
+    assert len(gallery.grid.entries.entries) == 4  # kept, and nothing more comes in
+    assert not gallery.note.isVisible()
+    bench.page.panel.form.set_epsilon(5 / 255)  # only where the search begins
+    assert not gallery.note.isVisible()
+    choose_attack(bench.page.panel.form, "fgsm")
+    assert gallery.note.isVisible()
+    assert "PGD" in gallery.facts.text()
+
+
+def test_clicking_an_image_of_the_gallery_opens_it(bench: Bench) -> None:
+    job, handle = open_gallery(bench)
+    handle.deliver("event", GalleryItem(index=4, high=1 / 255, found=True, after="cat"))
+    grid = bench.page.views.gallery.grid
+    bench.settle()
+    place = grid.visualRect(grid.entries.index(0, 0)).center()
+    QTest.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    bench.qtbot.waitUntil(lambda: bench.backend.count() == 1)
+    image = bench.page._image
+    assert image is not None
+    assert (image.title, image.label) == (job.paths[4], 1)
+    assert bench.page.views.shown == "stage"
+    assert not handle.control.cancelled  # it goes on meanwhile
+
+
+def test_other_data_end_the_gallery(bench: Bench, tmp_path: Path) -> None:
+    _, handle = open_gallery(bench)
+    bench.open(image_tree(tmp_path / "more", classes=("ant", "bee")))
+    assert handle.control.cancelled
+    assert bench.page.views.gallery.grid.entries.rowCount() == 0
+
+
 # With the real engine on a tiny model ----------------------------------------------------------------
 
 
@@ -695,3 +949,36 @@ def test_real_attacks_through_real_threads(qtbot: QtBot, io: IoPool, device: Bac
     assert stage.result.flipped
     bench.settle()
     bench.page.shut_down()
+
+
+@pytest.mark.slow  # imports torch and runs real attacks: seconds
+def test_comparison_and_gallery_through_real_threads(
+    qtbot: QtBot, io: IoPool, device: Backend, tmp_path: Path
+) -> None:
+    bench = Bench(qtbot, device, io)
+    backbone = bench.workspace.settings.backbone
+    bench.extra = [ModelRef("adapter", backbone, adapter="/runs/a", title="AdvCLIP")]
+    bench.open(image_tree(tmp_path / "data", images=2))
+    device.start()
+    views = bench.page.views
+    bench.page.panel.form.set_epsilon(16 / 255)
+    views.show_view("compare")
+    bench.pick(0)
+    for mode in ("each", "transfer"):
+        if mode == "transfer":
+            qtbot.mouseClick(views.compare.mode._buttons["transfer"], Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(
+            lambda mode=mode: views.compare.shown is not None and views.compare.shown.mode == mode,
+            timeout=60_000,
+        )
+        first, second = (to_array(column.view.image) for column in views.compare.columns[:2])
+        assert np.array_equal(first, second) == (mode == "transfer")
+        assert views.compare.columns[0].sign.text() == "Flipped"
+    views.show_view("gallery")
+    qtbot.mouseClick(views.gallery.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not views.gallery.searching, timeout=60_000)
+    entries = views.gallery.grid.entries.entries
+    assert len(entries) == 6
+    assert [entry.epsilon for entry in entries] == sorted(entry.epsilon for entry in entries)
+    bench.page.shut_down()
+    bench.settle()

@@ -98,7 +98,7 @@ class EvaluatePage(QWidget):
             "Check the models at the left and press Run. You get the accuracy on clean images and under "
             "attack, with 95 % intervals, and reasons to doubt it where there are any.",
         )
-        self.results = EvaluationResults()
+        self.results = EvaluationResults(self._io)
         for empty in (self.no_data, self.no_result):
             fit_text(empty)
         for page in (self.no_data, self.no_result, self.results):
@@ -131,6 +131,7 @@ class EvaluatePage(QWidget):
         self.cancel_button.clicked.connect(self.cancel)
         self.empty_demo.clicked.connect(self._open_demo)
         self.empty_data.clicked.connect(self._open_data)
+        self.results.images.opened.connect(self._on_image)
         self.results.html_button.clicked.connect(self._save_html)
         self.results.json_button.clicked.connect(self._save_json)
         self.results.csv_button.clicked.connect(self._save_csv)
@@ -182,6 +183,7 @@ class EvaluatePage(QWidget):
                 steps=choice.steps,
                 limit=choice.limit,
                 seed=choice.seed,
+                attack=choice.attack,
             )
         )
         self._handle = handle
@@ -228,7 +230,9 @@ class EvaluatePage(QWidget):
         seconds = sum(evaluation.seconds for evaluation in evaluations)
         first = evaluations[0]
         subtitle = f"{first.n:,} images, {self._about} · {seconds:.0f} s"
-        self.results.show_evaluations(evaluations, subtitle)
+        self.results.show_evaluations(
+            evaluations, subtitle, [(result.root, result.samples) for result in results]
+        )
         self.stack.setCurrentWidget(self.results)
 
     def _on_failed(self, error: ErrorInfo) -> None:
@@ -281,6 +285,11 @@ class EvaluatePage(QWidget):
     def _on_saved(self, path: Path) -> None:
         self._workspace.notify.emit("success", f"Saved {path}.", "")
 
+    def _on_image(self, path: str) -> None:
+        # The page must exist before it can be asked for an image.
+        self._workspace.navigate.emit("probe")
+        self._workspace.image_requested.emit(path)
+
     def _open_demo(self) -> None:
         self._workspace.open_demo(then="evaluate")
 
@@ -290,3 +299,4 @@ class EvaluatePage(QWidget):
     def shut_down(self) -> None:
         """Cancel what is under way; called when the window closes."""
         self.cancel()
+        self.results.images.stop()

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.probe_controller import DRAG_PAUSE_MS, PickedImage, ProbeController, Question
 from advclip_gui.gui.probe_images import ImageReader
-from advclip_gui.gui.probe_reading import save_result
+from advclip_gui.gui.probe_saving import ProbeSaver
+from advclip_gui.gui.saved_probe import SavedProbeReader
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PrimaryButton
 from advclip_gui.gui.widgets.image_strip import ImageStrip, image_in
 from advclip_gui.gui.widgets.probe_panel import ProbePanel, fit_text
-from advclip_gui.gui.widgets.probe_stage import ProbeStage
+from advclip_gui.gui.widgets.probe_views import COMPARE, STAGE, ProbeViews
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from advclip_gui.engine.events import ProbeStep
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.probe_types import ProbeResult
-    from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
+    from advclip_gui.gui.bridge import Backend, ErrorInfo
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.workspace import Workspace
 
@@ -46,8 +47,9 @@ class ProbePage(QWidget):
         self._backend = backend
         self._io = io
         self._image: PickedImage | None = None
-        self._saving: JobHandle | None = None
         self.controller = ProbeController(backend, self)
+        self.saver = ProbeSaver(io, self)
+        self.saved = SavedProbeReader(io, self)
         self.reader = ImageReader(workspace, io, self)
         self._build()
         self._connect()
@@ -59,7 +61,8 @@ class ProbePage(QWidget):
     def _build(self) -> None:
         look = theme.current()
         self.panel = ProbePanel(self._backend)
-        self.stage = ProbeStage()
+        self.views = ProbeViews(self._backend, self._io)
+        self.stage = self.views.stage
         self.strip = ImageStrip(self._io)
         self.banner = Banner()
         self.banner.setObjectName("probeBanner")
@@ -72,7 +75,7 @@ class ProbePage(QWidget):
         column = QVBoxLayout()
         column.setSpacing(look.s)
         column.addWidget(self.banner)
-        column.addWidget(self.stage, 1)
+        column.addWidget(self.views, 1)
         column.addWidget(self.strip)
         row.addLayout(column, 1)
         self._demo_button = PrimaryButton(
@@ -105,10 +108,22 @@ class ProbePage(QWidget):
         self._demo_button.clicked.connect(self._open_demo)
         self._data_button.clicked.connect(self._open_data)
         strip.picked.connect(self.reader.take_record)
-        strip.file_chosen.connect(self.reader.take_file)
+        strip.file_chosen.connect(self._on_file)
+        strip.refilled.connect(self._offer_gallery)
         strip.image_pasted.connect(self.reader.take_image)
         self.reader.read.connect(self._set_image)
         self.reader.failed.connect(self._show_error)
+        self.saved.opened.connect(self._on_saved_probe)
+        self.saved.failed.connect(self._show_error)
+        self.views.switched.connect(self._on_view)
+        self.views.models_changed.connect(self._ask)
+        self.views.compared.connect(self.banner.clear)
+        self.views.failed.connect(self._show_error)
+        self.views.gallery.opened.connect(self.show_image)
+        workspace.image_requested.connect(self.show_image)
+        self.saver.saved.connect(self._on_saved)
+        self.saver.failed.connect(self._show_error)
+        self.saver.busy_changed.connect(self._update_actions)
         strip.nothing_to_paste.connect(self._on_nothing)
         panel.models.chosen.connect(self._on_model)
         panel.follow.toggled.connect(self._on_follow)
@@ -138,6 +153,8 @@ class ProbePage(QWidget):
     def _on_scan(self) -> None:
         scan = self._workspace.scan
         self.controller.ask(None)
+        self.views.ask_comparison(None, dragging=False)
+        self.views.gallery.clear()
         self._set_image(None)
         self.pages.setCurrentIndex(0 if scan is None else 1)
         self.strip.set_scan(scan, self._names())
@@ -155,9 +172,11 @@ class ProbePage(QWidget):
         workspace = self._workspace
         trained = str(workspace.run_dir) if workspace.run_dir is not None else ""
         self.panel.models.set_refs(workspace.model_refs(), trained=trained)
+        self.views.compare.set_refs(self.panel.models.refs, self.panel.models.ref())
         self._on_follow()
 
     def _on_model(self) -> None:
+        self.views.compare.set_refs(self.panel.models.refs, self.panel.models.ref())
         self._on_follow()
         self._ask()
 
@@ -168,7 +187,7 @@ class ProbePage(QWidget):
         ref = self.panel.models.ref()
         live = ref is not None and ref.kind == "live"
         self.panel.follow.setVisible(live)
-        looking = self.isVisible() and self.stage.replay.at_end and not self.panel.smallest.searching
+        looking = self.stage.isVisible() and self.stage.replay.at_end and not self.panel.smallest.searching
         self.controller.set_follow(
             live and looking and self.panel.follow.isChecked() and self._image is not None
         )
@@ -184,11 +203,45 @@ class ProbePage(QWidget):
     def _on_nothing(self) -> None:
         self.banner.show_message("info", "There is no image on the clipboard. Copy one, then paste it here.")
 
+    def show_image(self, path: str) -> None:
+        """Attack an image of the data, by its path below the data folder."""
+        scan = self._workspace.scan
+        record = next((r for r in scan.records if r.path == path), None) if scan is not None else None
+        if record is not None:
+            self.views.show_view(STAGE)
+            self.reader.take_record(record)
+
+    def _on_file(self, path: Path) -> None:
+        if path.suffix.lower() == ".json":
+            self.saved.open(path)
+        else:
+            self.reader.take_file(path)
+
+    def _on_saved_probe(self, image: PickedImage) -> None:
+        saved = self.saved.of(image)
+        if saved is None:
+            return
+        self.reader.cancel()
+        self.views.show_view(STAGE)
+        self.pages.setCurrentIndex(1)
+        ref, problem = self.saved.model()
+        if ref is not None:
+            self.panel.models.choose_like(ref)
+        self.panel.form.set_classes(saved.class_names)
+        self.panel.form.set_request(saved.request)
+        self._set_image(image)
+        if problem:
+            self.banner.show_message("warning", problem)
+
     def _set_image(self, image: PickedImage | None) -> None:
+        from_disk = self.saved.of(self._image) is not None
         self._image = image
+        if from_disk and self.saved.of(image) is None:
+            self.panel.form.set_classes(self._workspace.class_names())
         self.banner.clear()
         if image is not None:
             self.stage.show_image(image, "Attacking …")
+        self.views.compare.clear()
         self._on_follow()
         self._ask()
 
@@ -196,16 +249,27 @@ class ProbePage(QWidget):
 
     def _question(self) -> Question | None:
         ref, request = self.panel.models.ref(), self.panel.form.request()
-        names = self._workspace.class_names()
+        names, templates, label = self._workspace.class_names(), self._workspace.templates(), None
+        saved = self.saved.of(self._image)
+        if saved is not None:
+            names, label = saved.class_names, saved.label
+            templates = tuple(saved.model.get("templates") or templates)
         if self._image is None or ref is None or request is None or not names:
             return None
-        return Question(ref, names, self._workspace.templates(), self._image, request)
+        return Question(ref, names, templates, self._image, request, label)
 
     def _ask(self, dragging: bool = False) -> None:
         question = self._question()
+        self._offer_gallery()
+        comparing = self.views.shown == COMPARE
+        self.views.ask_comparison(question if comparing else None, dragging=dragging)
+        self.panel.smallest.set_question(question)
+        if self.views.shown != STAGE:
+            self.controller.ask(None)
+            self._update_actions()
+            return
         if question is None and self._image is not None and self.stage.result is None:
             self.stage.show_image(self._image, "Not attacked")
-        self.panel.smallest.set_question(question)
         live = question is not None and question.ref.kind == "live"
         if question is not None and question == self.stage.question and not live:
             self.controller.ask(None)  # back to what is on screen
@@ -218,6 +282,9 @@ class ProbePage(QWidget):
         question.image.prepared.setdefault(question.ref.backbone, result.original)
         self.banner.clear()
         self.stage.show_result(question, result)
+        repeated = self.saved.verdict(question, result)
+        if repeated is not None:
+            self.banner.show_message(*repeated)
         self._show_waiting()
         self._update_actions()
 
@@ -256,40 +323,38 @@ class ProbePage(QWidget):
         self.stage.set_updating(text, dim=wanted != self.stage.question)
 
     def _update_actions(self) -> None:
-        there = self.stage.result is not None
-        self.panel.save_button.setEnabled(there and self._saving is None)
-        self.panel.copy_button.setEnabled(self.stage.adversarial.image is not None)
+        looking = self.views.shown == STAGE
+        there = looking and self.stage.result is not None
+        self.panel.save_button.setEnabled(there and not self.saver.busy)
+        self.panel.copy_button.setEnabled(looking and self.stage.adversarial.image is not None)
+
+    def _on_view(self) -> None:
+        self._on_follow()
+        self._ask()
+
+    def _offer_gallery(self) -> None:
+        panel = self.panel
+        # While other data are being taken up the strip still shows the former ones.
+        records = self.strip.records() if self.strip.scan is self._workspace.scan else ()
+        self.views.offer_gallery(self._workspace, panel.models.ref(), panel.form.request(), records)
 
     # Saving ----------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Ask where, and write the three files."""
         result, question = self.stage.result, self.stage.question
-        if result is None or question is None or self._saving is not None:
-            return
-        stem = f"{Path(question.image.title).stem}-{result.request.attack}".replace(" ", "-").lower()
-        name, _ = QFileDialog.getSaveFileName(self, "Save this probe", f"{stem}.json", "Probe (*.json)")
-        if name:
-            self.save_to(Path(name))
+        if result is not None and question is not None and not self.saver.busy:
+            self.saver.ask(question, result)
 
     def save_to(self, path: Path) -> None:
         """Write PATH.json and the two images beside it."""
         result, question = self.stage.result, self.stage.question
-        if result is None or question is None:
-            return
-        self._saving = self._io.submit(partial(save_result, result, question, path), "Saving the probe")
-        self._saving.finished.connect(self._on_saved)
-        self._saving.failed.connect(self._show_error)
-        self._saving.ended.connect(self._on_save_ended)
-        self._update_actions()
+        if result is not None and question is not None:
+            self.saver.save_to(question, result, path)
 
     def _on_saved(self, paths: list[Path]) -> None:
         names = ", ".join(path.name for path in paths)
         self._workspace.notify.emit("success", f"Saved {names} in {paths[0].parent}.", "")
-
-    def _on_save_ended(self) -> None:
-        self._saving = None
-        self._update_actions()
 
     def _on_copied(self) -> None:
         self._workspace.notify.emit("success", "The image is on the clipboard.", "")
@@ -339,7 +404,8 @@ class ProbePage(QWidget):
     def shut_down(self) -> None:
         """Cancel what is under way; called when the window closes."""
         self.reader.cancel()
+        self.saved.cancel()
         self.controller.stop()
+        self.views.stop()
         self.panel.smallest.stop()
-        self.stage.stop()
         self.strip.stop()

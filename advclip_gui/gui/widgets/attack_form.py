@@ -16,9 +16,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advclip_gui.engine.attacks.catalog import MAX_RESTARTS, MAX_STEPS, attack_info
+from advclip_gui.engine.attacks.catalog import INFOS, MAX_RESTARTS, MAX_STEPS, attack_info
 from advclip_gui.engine.probe_types import ProbeRequest
 from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.attack_chooser import AttackChooser, default_steps, steps_name
 from advclip_gui.gui.widgets.attack_fields import WrongFieldError, count_field, number_in
 from advclip_gui.gui.widgets.basics import SectionLabel, TextLabel, set_property
 from advclip_gui.gui.widgets.epsilon_slider import L2, LINF, EpsilonSlider
@@ -44,6 +45,8 @@ class AttackForm(QWidget):
         super().__init__(parent)
         look = theme.current()
         self._epsilons = dict(_DEFAULT)
+        self._steps: dict[str, float] = {}
+        self._attack = "pgd"
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.s)
@@ -85,12 +88,7 @@ class AttackForm(QWidget):
 
     def _add_attack(self, column: QVBoxLayout) -> None:
         look = theme.current()
-        pgd, fgsm = attack_info("pgd"), attack_info("fgsm")
-        self.attack = Segmented(
-            [("pgd", pgd.title, pgd.description), ("fgsm", fgsm.title, fgsm.description)],
-            name="probeAttack",
-            label="Attack",
-        )
+        self.attack = AttackChooser(name="probeAttack")
         self.norm = Segmented(
             [
                 ("Linf", "L∞", "Every pixel value may change by at most epsilon."),
@@ -204,7 +202,7 @@ class AttackForm(QWidget):
         """
         epsilons = values.get("epsilons")
         right = (
-            values.get("attack") in {"pgd", "fgsm"}
+            values.get("attack") in {info.name for info in INFOS}
             and values.get("norm") in _DEFAULT
             and isinstance(epsilons, dict)
             and all(isinstance(epsilons.get(norm), int | float) for norm in _DEFAULT)
@@ -224,6 +222,26 @@ class AttackForm(QWidget):
         self.random_start.setChecked(bool(values.get("random_start", True)))
         self._show_epsilon(self._epsilons[values["norm"]])
         self._on_attack()
+
+    def set_request(self, request: ProbeRequest) -> None:
+        """Show the settings of a probe, without telling anyone; its classes must be offered already."""
+        unit = 1 / 255 if request.norm == "Linf" else 1.0
+        step_size = None if request.step_size is None else request.step_size / unit
+        # A control that the attack does not listen to keeps what it shows.
+        self.set_values(
+            {
+                "attack": request.attack,
+                "norm": request.norm,
+                "epsilons": {**self._epsilons, request.norm: request.epsilon},
+                "random_start": request.random_start,
+                "steps": request.steps,
+                "restarts": request.restarts,
+                "seed": request.seed,
+                "step_size": step_size,
+            }
+        )
+        index = self.target.findData(request.target) if request.target is not None else 0
+        self.target.setCurrentIndex(max(index, 0))
 
     def _numbers(self) -> dict[str, NumberField]:
         return {
@@ -249,11 +267,11 @@ class AttackForm(QWidget):
         self.target.setCurrentIndex(max(self.target.findText(chosen), 0) if chosen else 0)
 
     def _checked(self) -> ProbeRequest:
-        pgd = self.attack.value() == "pgd"
+        listens = attack_info(self.attack.value()).options
         unit = self.slider.scale.unit
         typed = bool(self.step_size.lineEdit().text().strip())
-        steps = number_in(self.steps, "Steps", 1, MAX_STEPS) if pgd else 1
-        restarts = number_in(self.restarts, "Restarts", 1, MAX_RESTARTS) if pgd else 1
+        steps = number_in(self.steps, "Steps", 1, MAX_STEPS) if "steps" in listens else 1
+        restarts = number_in(self.restarts, "Restarts", 1, MAX_RESTARTS) if "restarts" in listens else 1
         # In L2 a ball wider than 1 is ordinary: the unit box has a diagonal of sqrt(3 H W).
         most = 255 if self.norm.value() == "Linf" else 1e4
         return ProbeRequest(
@@ -261,8 +279,10 @@ class AttackForm(QWidget):
             norm="Linf" if self.norm.value() == "Linf" else "L2",
             epsilon=number_in(self.epsilon_field, "Epsilon", 0, most) * unit,
             steps=int(steps),
-            step_size=number_in(self.step_size, "The step size", 0, most) * unit if pgd and typed else None,
-            random_start=self.random_start.isChecked() and pgd,
+            step_size=number_in(self.step_size, "The step size", 0, most) * unit
+            if "step_size" in listens and typed
+            else None,
+            random_start=self.random_start.isChecked() and "random_start" in listens,
             restarts=int(restarts),
             target=self.target.currentData(),
             seed=int(number_in(self.seed, "The seed", 0, _LARGEST_SEED)),
@@ -310,12 +330,21 @@ class AttackForm(QWidget):
             else "Largest Euclidean length of the whole change, in pixel units."
         )
 
-    def _on_attack_chosen(self, _attack: str) -> None:
+    def _on_attack_chosen(self, attack: str) -> None:
+        number = self.steps.number()
+        if number is not None:
+            self._steps[self._attack] = number
+        self.steps.set_value(self._steps.get(attack, default_steps(attack)))
         self._on_attack()
         self.changed.emit(False)
 
     def _on_attack(self) -> None:
-        listens = attack_info(self.attack.value()).options
+        info = attack_info(self.attack.value())
+        self._attack = info.name
+        listens = info.options
+        label = self.form.labelForField(self.steps)
+        if isinstance(label, QLabel):
+            label.setText(steps_name(info.name).capitalize())
         for option, field in (
             ("steps", self.steps),
             ("step_size", self.step_size),

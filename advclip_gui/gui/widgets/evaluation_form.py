@@ -18,7 +18,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advclip_gui.engine.attacks.catalog import MAX_STEPS
+from advclip_gui.engine.attacks.catalog import INFOS, MAX_STEPS
+from advclip_gui.engine.attacks.tiers import TIERS, plan
+from advclip_gui.engine.errors import SettingsError
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import parse_epsilons
 from advclip_gui.gui.widgets.basics import Badge, Muted, SectionLabel, TextLabel, set_property
@@ -44,8 +46,9 @@ class EvaluationChoice:
     part: str
     limit: int
     epsilons: tuple[float, ...]
-    steps: int
+    steps: int | None
     seed: int
+    attack: str = "quick"
 
 
 class EvaluationForm(QWidget):
@@ -127,13 +130,27 @@ class EvaluationForm(QWidget):
     def _add_tier(self, column: QVBoxLayout) -> None:
         look = theme.current()
         column.addWidget(SectionLabel("Attack"))
+        self.tier = QComboBox()
+        self.tier.setObjectName("evaluateTier")
+        self.tier.setAccessibleName("Attack")
+        self.tier.setToolTip(
+            "Attacks that are run one after the other on what still holds, or one attack alone. "
+            "A stronger tier takes longer and bounds the robust accuracy tighter."
+        )
+        self.tier.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._fill_tiers()
+        self.tier.currentIndexChanged.connect(self._on_changed)
+        column.addWidget(self.tier)
         row = QHBoxLayout()
         row.setSpacing(look.s)
-        self.tier = TextLabel("Quick: FGSM + PGD-10")
-        row.addWidget(self.tier, 1)
-        bound = Badge("upper bound", "warning")
-        bound.setToolTip("A stronger attack may fool more images: the true robust accuracy is at most this.")
-        row.addWidget(bound)
+        self.tier_text = Muted("")
+        self.tier_text.setObjectName("evaluateTierText")
+        row.addWidget(self.tier_text, 1)
+        self.bound = Badge("upper bound", "warning")
+        self.bound.setToolTip(
+            "A stronger attack may fool more images: the true robust accuracy is at most this."
+        )
+        row.addWidget(self.bound)
         column.addLayout(row)
         details = QWidget()
         form = QFormLayout(details)
@@ -143,19 +160,22 @@ class EvaluationForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.steps = NumberField(integer=True, step=1, minimum=1, maximum=MAX_STEPS)
         self.steps.setObjectName("evaluateSteps")
-        self.steps.setAccessibleName("PGD steps")
-        self.steps.setToolTip("Gradient steps of PGD.")
-        self.steps.set_value(10)
+        self.steps.setAccessibleName("Steps")
+        self.steps.setToolTip(
+            "Gradient steps of the iterative attacks; empty takes what the tier is known with."
+        )
+        self.steps.lineEdit().setPlaceholderText("auto")
         self.seed = NumberField(integer=True, step=1, minimum=0, maximum=2**31 - 1)
         self.seed.setObjectName("evaluateSeed")
         self.seed.setAccessibleName("Seed")
         self.seed.setToolTip("Of the random starts.")
         self.seed.set_value(0)
-        form.addRow("PGD steps", self.steps)
+        form.addRow("Steps", self.steps)
         form.addRow("Seed", self.seed)
         column.addWidget(Fold("More settings", details, name="evaluateDetails"))
         for field in (self.steps, self.seed):
             field.edited.connect(self._on_changed)
+        self._say_tier()
         self.note = Muted("")
         self.note.hide()
         column.addWidget(self.note)
@@ -205,6 +225,29 @@ class EvaluationForm(QWidget):
         self.note.setText(text)
         self.note.setVisible(bool(text))
 
+    def _fill_tiers(self) -> None:
+        for tier in TIERS.values():
+            self.tier.addItem(tier.title, tier.name)
+            self.tier.setItemData(self.tier.count() - 1, tier.description, Qt.ItemDataRole.ToolTipRole)
+        self.tier.insertSeparator(self.tier.count())
+        for info in INFOS:
+            self.tier.addItem(f"{info.title} only", info.name)
+            self.tier.setItemData(self.tier.count() - 1, info.description, Qt.ItemDataRole.ToolTipRole)
+
+    def _say_tier(self) -> None:
+        """Say what runs, with the steps asked for, and whether its figures are only an upper bound."""
+        steps = self._steps()
+        try:
+            chosen = plan(str(self.tier.currentData()), steps=steps)
+        except SettingsError:  # a wrong number of steps, which the form tells beneath
+            return
+        self.tier_text.setText(" + ".join(planned.title for planned in chosen.attacks))
+        self.bound.setVisible(chosen.upper_bound)
+
+    def _steps(self) -> int | None:
+        number = self.steps.number()
+        return None if number is None else int(number)
+
     # Values ----------------------------------------------------------------------------------------
 
     def choice(self) -> EvaluationChoice | None:
@@ -212,21 +255,28 @@ class EvaluationForm(QWidget):
         problem, choice = "", None
         wrong: QWidget | None = None
         limit, steps, seed = self.limit.number(), self.steps.number(), self.seed.number()
+        typed = bool(self.steps.lineEdit().text().strip())
         try:
             epsilons = parse_epsilons(self.epsilons.text())
         except ValueError as error:
             problem, wrong, epsilons = str(error), self.epsilons, ()
         if limit is None or not 0 <= limit <= 1_000_000:
             problem, wrong = "The number of images must lie between 0 (all) and 1,000,000.", self.limit
-        elif steps is None or not 1 <= steps <= MAX_STEPS:
-            problem, wrong = f"PGD steps must lie between 1 and {MAX_STEPS:,}.", self.steps
+        elif typed and (steps is None or not 1 <= steps <= MAX_STEPS):
+            problem, wrong = f"Steps must lie between 1 and {MAX_STEPS:,}.", self.steps
         elif seed is None or not 0 <= seed < 2**31:
             problem, wrong = "The seed must lie between 0 and 2147483647.", self.seed
         elif not self.checked_refs():
             problem = problem or "Check at least one model."
-        if not problem and limit is not None and steps is not None and seed is not None:
+        if not problem and limit is not None and seed is not None:
             choice = EvaluationChoice(
-                self.checked_refs(), str(self.part.currentData()), int(limit), epsilons, int(steps), int(seed)
+                refs=self.checked_refs(),
+                part=str(self.part.currentData()),
+                limit=int(limit),
+                epsilons=epsilons,
+                steps=self._steps(),
+                seed=int(seed),
+                attack=str(self.tier.currentData()),
             )
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
@@ -236,6 +286,5 @@ class EvaluationForm(QWidget):
         return choice
 
     def _on_changed(self) -> None:
-        steps = self.steps.number()
-        self.tier.setText(f"Quick: FGSM + PGD-{steps}" if steps else "Quick: FGSM + PGD")
+        self._say_tier()
         self.changed.emit()

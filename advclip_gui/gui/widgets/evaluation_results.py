@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import (
@@ -23,21 +24,26 @@ from advclip_gui.gui.widgets.basics import Banner, Button, TextLabel
 from advclip_gui.gui.widgets.confusion_view import ConfusionView
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
+from advclip_gui.gui.widgets.fooled_images import FooledImages
 from advclip_gui.gui.widgets.robustness_curve import RobustnessCurve
 from advclip_gui.wording import figure_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from advclip_gui.engine.datasets.sampling import Sample
     from advclip_gui.engine.evaluation_result import EpsilonResult, Evaluation
+    from advclip_gui.gui.io_thread import IoPool
 
 
 class EvaluationResults(QWidget):
     """Shows evaluations of the same images; nothing here is computed, only laid out."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, io: IoPool, parent: QWidget | None = None) -> None:
         """Start empty."""
         super().__init__(parent)
+        self._samples: tuple[tuple[Path, tuple[Sample, ...]], ...] = ()
+        self.images = FooledImages(io)
         look = theme.current()
         self.evaluations: tuple[Evaluation, ...] = ()
         column = QVBoxLayout(self)
@@ -57,6 +63,7 @@ class EvaluationResults(QWidget):
             ("Curve and figures", self._make_curve()),
             ("Classes", self._make_classes()),
             ("Confusions", self._make_confusions()),
+            ("Images", self.images),
             ("Provenance", self._make_provenance()),
         ):
             self.tabs.addTab(title)
@@ -168,9 +175,21 @@ class EvaluationResults(QWidget):
 
     # What is shown ---------------------------------------------------------------------------------
 
-    def show_evaluations(self, evaluations: Sequence[Evaluation], subtitle: str) -> None:
-        """Show results; at least one."""
+    def show_evaluations(
+        self,
+        evaluations: Sequence[Evaluation],
+        subtitle: str,
+        images: Sequence[tuple[Path, tuple[Sample, ...]]] = (),
+    ) -> None:
+        """Show results.
+
+        Args:
+            evaluations: at least one.
+            subtitle: what they are about.
+            images: folder and images of each evaluation, where they are known.
+        """
         self.evaluations = tuple(evaluations)
+        self._samples = tuple(images) or ((Path(), ()),) * len(self.evaluations)
         first = self.evaluations[0]
         tag = figure_tag(protocol_of(first), first.norm)
         self.title.setText(f"Robust accuracy under {first.label} · {tag}")
@@ -212,6 +231,7 @@ class EvaluationResults(QWidget):
             return
         self.classes.set_rows(*class_rows(evaluation))
         self.provenance.setPlainText(provenance_text(evaluation))
+        self.images.show_images(evaluation, *self._samples[self.model.currentIndex()])
         result = self._level(evaluation)
         names = evaluation.class_names
         self.clean_confusion.set_matrix("Clean", names, evaluation.confusion_clean)

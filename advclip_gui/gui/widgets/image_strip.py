@@ -80,6 +80,8 @@ class ImageStrip(QWidget):
     image_pasted = Signal(object)
     """A `QImage`."""
     nothing_to_paste = Signal()
+    refilled = Signal()
+    """Other images are shown."""
 
     def __init__(self, io: IoPool, parent: QWidget | None = None) -> None:
         """Start without data."""
@@ -143,7 +145,8 @@ class ImageStrip(QWidget):
             "From disk…",
             "folder-open-outline",
             name="probeFromDisk",
-            tip="Open any image file. Or drop one anywhere on this page.",
+            tip="Open any image file, or the JSON file of a saved probe to repeat it. "
+            "Or drop one anywhere on this page.",
         )
         self.paste_button = Button(
             "Paste", "clipboard-outline", name="probePaste", tip="Take the image on the clipboard (Ctrl+V)."
@@ -186,6 +189,15 @@ class ImageStrip(QWidget):
         """Number of images in the strip."""
         return self._model.rowCount()
 
+    @property
+    def scan(self) -> DatasetScan | None:
+        """The data the images are of."""
+        return self._scan
+
+    def records(self) -> tuple[ImageRecord, ...]:
+        """The images in the strip."""
+        return self._model.records
+
     def stop(self) -> None:
         """Drop requests for thumbnails."""
         self._loader.stop()
@@ -195,15 +207,15 @@ class ImageStrip(QWidget):
         records = self._scan.records if self._scan is not None else ()
         chosen = [r for r in records if split in (None, r.split) and folder in ("", None, r.class_name)]
         self._model.set_records(chosen if folder else mixed(chosen))
+        self.refilled.emit()
 
     # Picking ---------------------------------------------------------------------------------------
 
     def choose_file(self) -> None:
         """Ask for an image file."""
         patterns = " ".join(f"*{suffix}" for suffix in sorted(IMAGE_SUFFIXES))
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open an image", "", f"Images ({patterns});;All files (*)"
-        )
+        kinds = f"Images and saved probes ({patterns} *.json);;All files (*)"
+        name, _ = QFileDialog.getOpenFileName(self, "Open an image or a saved probe", "", kinds)
         if name:
             self.take_file(Path(name))
 

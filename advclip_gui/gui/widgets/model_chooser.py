@@ -66,6 +66,16 @@ class ModelChooser(QComboBox):
         if self.ref() != before:
             self.chosen.emit(self.ref())
 
+    @property
+    def refs(self) -> tuple[ModelRef, ...]:
+        """All that can be chosen."""
+        return self._refs
+
+    def choose_like(self, ref: ModelRef) -> None:
+        """Choose the model that is the same but for its title, adding it to the list if need be."""
+        same = (known for known in self._refs if _identity(known) == _identity(ref))
+        self.choose(next(same, ref))
+
     def choose(self, ref: ModelRef) -> None:
         """Choose a model, adding it to the list if need be."""
         if ref not in self._refs:
@@ -92,3 +102,7 @@ class ModelChooser(QComboBox):
     def _on_activated(self, _index: int) -> None:
         self._next_adapter = ""
         self.chosen.emit(self.ref())
+
+
+def _identity(ref: ModelRef) -> tuple[object, ...]:
+    return ref.kind, ref.backbone, ref.adapter

@@ -50,6 +50,11 @@ class ThumbnailModel(QAbstractListModel):
         self._records = records
         self.endResetModel()
 
+    @property
+    def records(self) -> tuple[ImageRecord, ...]:
+        """What is shown."""
+        return tuple(self._records)
+
     def set_skipped(self, paths: Collection[str]) -> None:
         """Mark files that are left out of the data."""
         self._skipped = frozenset(paths)
