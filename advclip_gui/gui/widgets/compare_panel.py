@@ -58,7 +58,7 @@ class ComparePanel(QWidget):
         self._dim.setInterval(DIM_AFTER_MS)
         self._dim.timeout.connect(self._on_dim)
         row = QHBoxLayout()
-        row.setSpacing(look.m)
+        row.setSpacing(look.l)
         link = ViewLink(self)
         self.columns = tuple(_Answer(number, link) for number in range(1, 4))
         for answer in self.columns:
@@ -241,7 +241,8 @@ class _Answer(QWidget):
         if answer.flipped:
             self.sign.setText("Flipped")
             self.sign.set_tone("bad")
-            self.sentence.setText(f"{names[before]} → {names[after]}, {shares}")
+            also = ", wrong before" if wrong else ""
+            self.sentence.setText(f"{names[before]} → {names[after]}, {shares}{also}")
         else:
             self.sign.setText("Wrong already" if wrong else "Holds")
             self.sign.set_tone("warning" if wrong else "good")

@@ -14,8 +14,10 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractItemView, QListView, QWidget
 
+from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.thumbnail_grid import RECORD_ROLE, SKIPPED_ROLE, ThumbnailDelegate
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ class GalleryGrid(QListView):
     def __init__(self, loader: ThumbnailLoader, *, name: str, parent: QWidget | None = None) -> None:
         """Make an empty grid."""
         super().__init__(parent)
+        self.placeholder = ""
         self.setObjectName(name)
         self.setAccessibleName("Images by smallest epsilon")
         self.entries = GalleryModel(self)
@@ -124,6 +127,17 @@ class GalleryGrid(QListView):
         loader.loaded.connect(self._on_loaded)
         self.clicked.connect(self._on_opened)
         self.activated.connect(self._on_opened)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The images, or what they will be."""
+        super().paintEvent(event)
+        if self.placeholder and not self.entries.rowCount():
+            look = theme.current()
+            painter = QPainter(self.viewport())
+            painter.setFont(look.font())
+            painter.setPen(look.qcolor("text_muted"))
+            painter.drawText(self.viewport().rect(), int(Qt.AlignmentFlag.AlignCenter), self.placeholder)
+            painter.end()
 
     def _on_opened(self, index: QModelIndex) -> None:
         entry: Entry = index.data(RECORD_ROLE)

@@ -91,6 +91,7 @@ class GalleryPanel(QWidget):
         self.bar.setAccessibleName("Images searched")
         column.addWidget(self.bar)
         self.grid = GalleryGrid(self._loader, name="galleryGrid")
+        self.grid.placeholder = "Images come in here as they are found, the weakest first"
         column.addWidget(self.grid, 1)
         self.note = TextLabel("", "muted", wrap=True)
         self.note.setObjectName("galleryNote")
@@ -228,7 +229,8 @@ def entry_of(question: GalleryQuestion, item: GalleryItem) -> Entry:
             path, 0.0, f"0 · {item.after}", f"{path}\n{true}: taken for {item.after} without an attack"
         )
     length = length_text(item.high, norm)
-    caption = f"{item.high * 255:.3g} · {item.after}" if norm == "Linf" else f"{item.high:.3g} · {item.after}"
+    # No more digits than the search was after.
+    caption = f"{round(item.high * (255 if norm == 'Linf' else 1), 2):g} · {item.after}"
     told = f"{path}\n{true} → {item.after} at {length} (holds at {length_text(item.low, norm)})"
     return Entry(path, item.high, caption, told)
 
