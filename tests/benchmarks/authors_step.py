@@ -109,7 +109,7 @@ def _figures(case: str, measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for side, values in measured.items():
         if slow is None or side in {SLOW, WASTEFUL}:
             continue
-        for baseline in measured.keys() & {SLOW, WASTEFUL}:
+        for baseline in (name for name in (SLOW, WASTEFUL) if name in measured):
             suffix = baseline.removeprefix(SLOW)
             for key, title in (("seconds", "speed-up"), ("processor", "speed-up in processor time")):
                 pairs = zip(measured[baseline]["turns"], values["turns"], strict=True)
