@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from advclip_gui.engine.attacks.catalog import AttackOptions, Norm, attack_info
 from advclip_gui.engine.attacks.norms import ball
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from advclip_gui.engine.control import Control
 
@@ -90,14 +90,14 @@ class WorstCase:
         self.smallest[~self.right] = 0.0
 
     def attack(self, name: str, options: AttackOptions, tell: Callable[[int], None]) -> None:
-        """Attack what still holds; then, to the end, what holds only once it is rounded."""
+        """Attack what still holds; then what holds only once it is rounded, until it does so no more."""
         before = self.holding.copy()
         tell(len(before) - int(before.sum()))
         if options.eps == 0:
             tell(int(before.sum()))
             return
         for places in self._batches(before.nonzero()[0]):
-            self._take(places, self._run(name, options, places, "first"), options)
+            self._take(places, self._run(name, options, places, "first", self.classifier), options)
             tell(len(places))
         if not _can_survive_rounding(options.eps, options.norm):
             return
@@ -105,9 +105,9 @@ class WorstCase:
         if "steps" not in attack_info(name).options:
             # A single step would only find the same image again.
             lost &= ~before
-        to_the_end = replace(options, early_stop=False)
+        rounding = _Rounding(self.classifier)
         for places in self._batches(lost.nonzero()[0]):
-            self._take(places, self._run(name, to_the_end, places, "rounded"), options)
+            self._take_rounded(places, self._run(name, options, places, "rounded", rounding), options)
 
     def confusion(self, predicted: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
         """Counts, true class x predicted class; predictions that are no number are left out."""
@@ -135,12 +135,19 @@ class WorstCase:
             "lost_in_8bit": self._lost_in_8bit,
         }
 
-    def _run(self, name: str, options: AttackOptions, places: NDArray[np.int64], stage: str) -> AttackResult:
+    def _run(
+        self,
+        name: str,
+        options: AttackOptions,
+        places: NDArray[np.int64],
+        stage: str,
+        classifier: nn.Module,
+    ) -> AttackResult:
         labels = torch.as_tensor(self.labels[places], dtype=torch.int64, device=self._device)
         generator = private_generator(self._seed, name, options.eps, stage, int(places[0]))
         result = run_prepared(
             name,
-            self.classifier,
+            classifier,
             self._pixels(places),
             labels,
             options,
@@ -169,6 +176,19 @@ class WorstCase:
         self.holding[numbers] = False
         self.holding_8bit[numbers[rounded != truth]] = False
 
+    def _take_rounded(self, places: NDArray[np.int64], result: AttackResult, options: AttackOptions) -> None:
+        """Check adversarial images that were made to fool once they are rounded, and note whom they do."""
+        self._inspect(self._pixels(places), result.adversarial, options)
+        fooled = result.success.cpu().numpy()
+        if not fooled.any():
+            return
+        numbers = places[fooled]
+        rounded = predictions(self._logits(quantise(result.adversarial[result.success]))).cpu().numpy()
+        wrong = rounded != self.labels[numbers]
+        self._unconfirmed += int((~wrong).sum())
+        self._fooled += len(numbers)
+        self.holding_8bit[numbers[wrong]] = False
+
     def _inspect(self, pixels: Tensor, adversarial: Tensor, options: AttackOptions) -> None:
         sizes = ball(options.norm).size(adversarial - pixels)
         finite = adversarial.isfinite().flatten(1).all(dim=1)
@@ -191,6 +211,18 @@ class WorstCase:
         for first in range(0, len(places), self._batch_size):
             self._control.check()
             yield places[first : first + self._batch_size]
+
+
+class _Rounding(nn.Module):
+    """A classifier behind an 8-bit file; the gradient passes as if nothing had been rounded."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(pixels + (quantise(pixels) - pixels).detach())
+        return logits
 
 
 def _can_survive_rounding(eps: float, norm: Norm) -> bool:

@@ -369,3 +369,11 @@ def test_quick_accuracy_of_nothing():
         trained(), images, labels, epsilon=0.1, steps=1, batch_size=1, seed=0, control=Control()
     )
     assert (result.n, result.clean_accuracy, result.robust_interval) == (0, 0.0, (0.0, 1.0))
+
+
+def test_what_rounding_undid_is_attacked_behind_the_rounding(data):
+    result = evaluate(trained(), *data, epsilons=[8 / 255], attack="pgd", steps=50, control=Control())
+    (level,) = result.epsilons
+    assert result.audit["lost_in_8bit"] > 0
+    assert result.audit["unconfirmed"] == 0
+    assert level.robust_after_8bit == level.robust_accuracy < 0.1
