@@ -13,13 +13,13 @@ import torch
 
 from advclip_gui import __version__
 from advclip_gui.engine.attacks.norms import ball
-from advclip_gui.engine.attacks.protocol import TraceStep, attack_mode, predictions, private_generator
+from advclip_gui.engine.attacks.protocol import attack_mode, predictions, private_generator
 from advclip_gui.engine.attacks.registry import run_prepared
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.errors import SettingsError
-from advclip_gui.engine.events import ProbeStep
 from advclip_gui.engine.pixels import device_of, from_pixels
 from advclip_gui.engine.probe_files import SavedProbe, load_probe, save_probe
+from advclip_gui.engine.probe_trace import Watch, height_width_channels, probabilities
 from advclip_gui.engine.probe_types import (
     ProbeRequest,
     ProbeResult,
@@ -46,8 +46,6 @@ __all__ = [
     "smallest_epsilon",
 ]
 
-REPLAYED: Final = 200
-"""At most about so many steps of a restart are kept and reported; of longer attacks every so-manieth."""
 TOLERANCE: Final = 0.05 / 255
 """How narrow the interval of the smallest epsilon gets, in pixel units."""
 
@@ -77,7 +75,7 @@ def probe(
     """
     began = time.perf_counter()
     subject = _Subject(classifier, image, request, label)
-    watch = _Watch(subject.pixels, control)
+    watch = Watch(subject.pixels, control)
     options = request.options()
     with attack_mode(classifier):
         result = subject.attack(request, control, trace=watch)
@@ -90,10 +88,10 @@ def probe(
     return ProbeResult(
         original=image.copy(),
         adversarial=adversarial,
-        perturbation=_height_width_channels(delta),
-        before=_probabilities(subject.clean),
-        after=_probabilities(result.logits),
-        after_8bit=_probabilities(rounded),
+        perturbation=height_width_channels(delta),
+        before=probabilities(subject.clean),
+        after=probabilities(result.logits),
+        after_8bit=probabilities(rounded),
         before_label=before,
         after_label=after,
         after_8bit_label=after_8bit,
@@ -204,7 +202,7 @@ class _Subject:
         request: ProbeRequest,
         control: Control,
         *,
-        trace: _Watch | None = None,
+        trace: Watch | None = None,
         early_stop: bool = False,
     ) -> AttackResult:
         """The same seed gives the same start, whatever was probed before."""
@@ -219,55 +217,6 @@ class _Subject:
             generator=private_generator(request.seed, "probe"),
             control=control,
         )
-
-
-class _Watch:
-    """Turns an attack's trace into events, and keeps them for the replay."""
-
-    def __init__(self, original: Tensor, control: Control) -> None:
-        self._original = original
-        self._control = control
-        self._restarts: dict[int, list[tuple[ProbeStep, Tensor]]] = {}
-
-    def __call__(self, step: TraceStep) -> None:
-        """Report one iterate, unless the attack is so long that not all can be kept."""
-        stride = -(-step.total_steps // REPLAYED)
-        if step.step % max(stride, 1) and step.step != step.total_steps:
-            return
-        event = ProbeStep(
-            step=step.step,
-            total_steps=step.total_steps,
-            loss=float(step.loss),
-            probabilities=_probabilities(step.logits),
-            adversarial=from_pixels(step.images)[0],
-            perturbation=_height_width_channels(step.images - self._original),
-        )
-        self._restarts.setdefault(step.restart, []).append((event, step.images))
-        self._control.report(event)
-
-    def steps_to(self, result: AttackResult) -> tuple[ProbeStep, ...]:
-        """The steps of the restart that led to the result, up to it, so that it is always the last."""
-        for steps in reversed(self._restarts.values()):
-            for place in range(len(steps) - 1, -1, -1):
-                if torch.equal(steps[place][1], result.adversarial):
-                    return tuple(event for event, _ in steps[: place + 1])
-        return self._ending_with(result)
-
-    def _ending_with(self, result: AttackResult) -> tuple[ProbeStep, ...]:
-        """The last restart and then the result, for attacks that return an iterate not kept here."""
-        kept = [event for event, _ in list(self._restarts.values())[-1]] if self._restarts else []
-        first = int(result.first_step[0])
-        last = kept[-1].total_steps if kept else 1
-        reached = first if first >= 0 else last
-        end = ProbeStep(
-            step=reached,
-            total_steps=last,
-            loss=float(result.loss),
-            probabilities=_probabilities(result.logits),
-            adversarial=from_pixels(result.adversarial)[0],
-            perturbation=_height_width_channels(result.adversarial - self._original),
-        )
-        return (*(event for event in kept if event.step < reached), end)
 
 
 class _Bisection:
@@ -345,13 +294,3 @@ class _Bisection:
             sentence=sentence,
             adversarial=None if best is None else from_pixels(best.adversarial)[0],
         )
-
-
-def _probabilities(logits: Tensor) -> tuple[float, ...]:
-    values: list[float] = logits[0].float().softmax(dim=0).tolist()
-    return tuple(values)
-
-
-def _height_width_channels(pixels: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = pixels[0].permute(1, 2, 0).float().cpu().numpy()
-    return np.ascontiguousarray(array)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from advclip_gui.gui.jobs import CompareJob, ImageJob, ProbeJob
+from advclip_gui.gui.jobs import ImageJob, ProbeJob
+from advclip_gui.gui.probe_jobs import CompareJob
 
 if TYPE_CHECKING:
     import numpy as np

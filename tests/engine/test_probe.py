@@ -18,7 +18,6 @@ from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageErr
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.perturbation_view import amplification, heat_image, perturbation_image
 from advclip_gui.engine.probe import (
-    REPLAYED,
     ProbeRequest,
     load_probe,
     probe,
@@ -29,6 +28,7 @@ from advclip_gui.engine.probe_compare import attacked, transferred
 from advclip_gui.engine.probe_files import model_facts
 from advclip_gui.engine.probe_gallery import gallery_item
 from advclip_gui.engine.probe_repeat import compare, model_of, repeat_probe
+from advclip_gui.engine.probe_trace import REPLAYED
 from advclip_gui.settings import BackboneSettings
 from tests.engine.tiny_models import CLASSES, LinearTwoClass, Wrapped, blobs, trained
 

@@ -13,7 +13,7 @@ from advclip_gui.engine.probe_gallery import GalleryItem
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_progress import duration
-from advclip_gui.gui.jobs import GalleryJob
+from advclip_gui.gui.probe_jobs import GalleryJob
 from advclip_gui.gui.probe_text import request_text
 from advclip_gui.gui.thumbnails import ThumbnailLoader
 from advclip_gui.gui.widgets.basics import Button, PrimaryButton, TextLabel

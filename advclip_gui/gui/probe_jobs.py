@@ -1,0 +1,96 @@
+"""The Probe page's larger questions to the device: several models at once, or many images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from advclip_gui.gui.gpu_thread import Priority
+from advclip_gui.gui.jobs import model_pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.model_ref import ModelRef
+
+
+@dataclass
+class CompareJob:
+    """One image shown to several models, each under its own attack or all under the first one's."""
+
+    refs: tuple[ModelRef, ...]
+    mode: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    image: NDArray[np.uint8] | Path
+    request: Any
+    title: str = "Comparison"
+    priority: int = Priority.INTERACTIVE
+
+    def run(self, session: Any, control: Control) -> object:
+        """Return one engine's Compared per model, in the order of `refs`."""
+        from advclip_gui.engine.probe import probe
+        from advclip_gui.engine.probe_compare import attacked, transferred
+
+        answers = []
+        source: Any = None
+        for ref in self.refs:
+            with session.borrow(ref, self.class_names, self.templates, control) as classifier:
+                pixels = model_pixels(self.image, classifier)
+                if self.mode == "each" or source is None:
+                    source = probe(classifier, pixels, self.request, control=control)
+                    answers.append(attacked(source, eight_bits=self.mode != "each"))
+                else:
+                    answers.append(transferred(classifier, pixels, source.adversarial, control=control))
+        return tuple(answers)
+
+
+@dataclass
+class GalleryJob:
+    """The smallest epsilon of many images, one after the other; a probe may come between two of them.
+
+    `paths` are below `root`, `labels` the true classes.
+    """
+
+    ref: ModelRef
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    root: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    request: Any
+    title: str = "Gallery"
+    priority: int = Priority.BATCH
+    serves: ClassVar[bool] = True
+
+    def run(self, session: Any, control: Control) -> object:
+        """Report a GalleryItem for each image; return how many were answered."""
+        from advclip_gui.engine.images import BadImageError
+        from advclip_gui.engine.probe_gallery import gallery_item, unreadable_item
+
+        answered = 0
+        for index, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
+            control.between_steps()
+            control.progress("Gallery", index, len(self.paths), path)
+            with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+                try:
+                    pixels = model_pixels(self.root / path, classifier)
+                except BadImageError as error:
+                    control.report(unreadable_item(index, str(error)))
+                    continue
+                known = tuple(classifier.class_names) == self.class_names
+                item = gallery_item(
+                    classifier,
+                    pixels,
+                    self.request,
+                    index=index,
+                    label=label if known else None,
+                    control=control,
+                )
+            control.report(item)
+            answered += 1
+        return answered
