@@ -267,8 +267,8 @@ def test_results_are_shown_with_intervals(bench: Bench) -> None:
     bench.finish(made_up("Zero-shot", (24, 9, 3)), made_up("AdvCLIP-LoRA", (21, 15, 12)))
     results = bench.page.results
     assert results.isVisible()
-    assert results.title.text() == "Robust accuracy under FGSM + PGD-10, an upper bound · sound, L∞"
-    assert results.subtitle.text().startswith("30 images, test part of data")
+    assert results.title.text() == "Robust accuracy · sound, L∞"
+    assert results.subtitle.text().startswith("FGSM + PGD-10, an upper bound · 30 images, test part of data")
     table = results.figures
     assert table.text_at(0, 0) == "Zero-shot"
     assert table.text_at(0, 1) == "30"
@@ -297,7 +297,7 @@ def test_classes_confusions_and_provenance_of_the_model_chosen(bench: Bench) -> 
     results.epsilon.setCurrentIndex(0)
     assert results.attacked_confusion.counts == first.epsilons[0].confusion
     assert "1/255" in results.attacked_confusion.accessibleName()
-    results.tabs.setCurrentIndex(3)
+    results.tabs.setCurrentIndex(4)
     assert "images_sha256: abc" in results.provenance.toPlainText()
     assert "protocol: sound\nnorm: Linf" in results.provenance.toPlainText()
     assert "accuracy left at 1/255: FGSM 33.3 %, PGD-10 30.0 %" in results.provenance.toPlainText()

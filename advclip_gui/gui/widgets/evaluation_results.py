@@ -91,10 +91,10 @@ class EvaluationResults(QWidget):
             tip="One HTML page with curve, tables, warnings and provenance; opens in any browser, offline.",
         )
         self.json_button = Button(
-            "Save JSON…", "code-json", name="evaluateSaveJson", tip="Every figure, with its provenance."
+            "JSON…", "code-json", name="evaluateSaveJson", tip="Every figure, with its provenance."
         )
         self.csv_button = Button(
-            "Save CSV…", "table-arrow-down", name="evaluateSaveCsv", tip="The exact figures as a table."
+            "CSV…", "table-arrow-down", name="evaluateSaveCsv", tip="The exact figures as a table."
         )
         row.addWidget(self.html_button)
         row.addWidget(self.json_button)
@@ -192,8 +192,9 @@ class EvaluationResults(QWidget):
         self._samples = tuple(images) or ((Path(), ()),) * len(self.evaluations)
         first = self.evaluations[0]
         tag = figure_tag(protocol_of(first), first.norm)
-        self.title.setText(f"Robust accuracy under {first.label} · {tag}")
-        self.subtitle.setText(subtitle)
+        # What the figures are must not be cut off, however narrow the window is.
+        self.title.setText(f"Robust accuracy · {tag}")
+        self.subtitle.setText(f"{first.label} · {subtitle}")
         self._show_warnings()
         self.curve.set_evaluations(self.evaluations)
         self.figures.set_rows(*figure_rows(self.evaluations))
