@@ -14,18 +14,21 @@ from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog
 
+from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.probe_compare import Compared
 from advclip_gui.engine.probe_gallery import GalleryItem
-from advclip_gui.engine.probe_types import SmallestEpsilon
+from advclip_gui.engine.probe_types import ProbeRequest, SmallestEpsilon
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.pages.probe import ProbePage
+from advclip_gui.gui.probe_jobs import GalleryJob
 from advclip_gui.gui.widgets.image_canvas import to_array, to_qimage
 from advclip_gui.gui.workspace import Workspace
+from advclip_gui.settings import BackboneSettings
 from tests import bad_images
 from tests.gui.page_room import image_tree
 from tests.gui.probe_fakes import HandBackend, TinySession, end, fake_result
@@ -982,3 +985,28 @@ def test_comparison_and_gallery_through_real_threads(
     assert [entry.epsilon for entry in entries] == sorted(entry.epsilon for entry in entries)
     bench.page.shut_down()
     bench.settle()
+
+
+@pytest.mark.slow  # imports torch and runs real attacks: seconds
+def test_a_gallery_lets_others_in_between_two_images_and_passes_over_bad_files(tmp_path: Path) -> None:
+    root = image_tree(tmp_path / "data", images=1)
+    bad_images.truncated_jpeg(root / "dog" / "00.jpg")
+    served: list[int] = []
+    events: list[Any] = []
+    names = ("cat", "dog", "red_fox")
+    job = GalleryJob(
+        ref=ModelRef("zero_shot", BackboneSettings()),
+        class_names=names,
+        templates=("{}",),
+        root=root,
+        paths=tuple(f"{name}/00.jpg" for name in names),
+        labels=(0, 1, 2),
+        request=ProbeRequest(steps=2),
+    )
+    control = Control(events.append, serve=lambda: served.append(len(events)))
+    assert job.run(TinySession(), control) == 2
+    assert len(served) == 3
+    assert job.serves
+    items = [event for event in events if isinstance(event, GalleryItem)]
+    assert [item.index for item in items] == [0, 1, 2]
+    assert [bool(item.problem) for item in items] == [False, True, False]
