@@ -17,6 +17,7 @@ from advclip_gui.engine.attacks.tiers import TIERS as TIER_PLANS
 from advclip_gui.engine.attacks.tiers import Plan, plan
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.errors import DataError, DeviceError, SettingsError
+from advclip_gui.engine.evaluation_journal import Journal
 from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
 from advclip_gui.engine.pixels import device_of
 from advclip_gui.engine.probe_types import length_text
@@ -34,6 +35,7 @@ from advclip_gui.engine.worst_case import WorstCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import nn
@@ -67,6 +69,7 @@ def evaluate(
     control: Control,
     model_name: str = "",
     provenance: Mapping[str, Any] | None = None,
+    resume_from: Path | None = None,
 ) -> Evaluation:
     """Evaluate a classifier on clean and attacked images.
 
@@ -91,6 +94,8 @@ def evaluate(
         control: receives progress, and is asked for cancellation in every attack step.
         model_name: goes into the result.
         provenance: more to go into the result's provenance, e.g. hashes of backbone and split.
+        resume_from: file that keeps what each batch gave; a later call with the same arguments goes
+            on from there, and one with others begins it anew. None keeps nothing.
 
     Raises:
         DataError: there are no images.
@@ -120,6 +125,12 @@ def evaluate(
                 classifier, images, labels, device=device, batch_size=size, seed=seed, control=control
             )
             worst.clean_pass(tally.tell)
+            if resume_from is not None:
+                clean = hashlib.sha256(worst.clean_predicted.tobytes()).hexdigest()
+                images_digest = _digest(images, labels)
+                asked = [model_name, norm, target_classes, seed, size, str(device), worst.dtype]
+                identity = {"clean": clean, "images": images_digest, "plan": chosen, "asked": asked}
+                worst.journal = Journal(resume_from, {**(provenance or {}), **identity})
             class_names = _class_names(classifier, worst.classes, labels)
             results = [_one_epsilon(worst, chosen, prepared[level], tally) for level in levels]
             findings = _findings(

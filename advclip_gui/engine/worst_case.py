@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.evaluation_journal import Journal
 
 
 class WorstCase:
@@ -40,6 +41,7 @@ class WorstCase:
         not_finite_outputs: clean images for which some logit is not finite.
         smallest: (N,) the epsilon that fooled it; 0 where wrong without an attack, NaN for none.
         notes: how attacks had to differ from their definitions, each sentence once.
+        journal: where each batch's answer is kept, and taken from; None keeps nothing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class WorstCase:
         self.not_finite_outputs = 0
         self.smallest = np.full(n, np.nan)
         self.notes: list[str] = []
+        self.journal: Journal | None = None
         self._images = images
         self._device = device
         self._batch_size = batch_size
@@ -97,7 +100,7 @@ class WorstCase:
             tell(int(before.sum()))
             return
         for places in self._batches(before.nonzero()[0]):
-            self._take(places, self._run(name, options, places, "first", self.classifier), options)
+            self._take(places, self._answer(name, options, places, rounding=False), options)
             tell(len(places))
         if not _can_survive_rounding(options.eps, options.norm):
             return
@@ -105,9 +108,8 @@ class WorstCase:
         if "steps" not in attack_info(name).options:
             # A single step would only find the same image again.
             lost &= ~before
-        rounding = _Rounding(self.classifier)
         for places in self._batches(lost.nonzero()[0]):
-            self._take_rounded(places, self._run(name, options, places, "rounded", rounding), options)
+            self._take(places, self._answer(name, options, places, rounding=True), options)
 
     def confusion(self, predicted: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
         """Counts, true class x predicted class; predictions that are no number are left out."""
@@ -135,68 +137,77 @@ class WorstCase:
             "lost_in_8bit": self._lost_in_8bit,
         }
 
-    def _run(
-        self,
-        name: str,
-        options: AttackOptions,
-        places: NDArray[np.int64],
-        stage: str,
-        classifier: nn.Module,
-    ) -> AttackResult:
+    def _answer(
+        self, name: str, options: AttackOptions, places: NDArray[np.int64], *, rounding: bool
+    ) -> dict[str, Any]:
+        """What an attack on these images found: from the journal, or by running it."""
+        stage, first = "rounded" if rounding else "first", int(places[0])
+        key = f"{name} {options.eps!r} {stage} {first} {len(places)}"
+        known = self.journal.get(key) if self.journal else None
+        if known is not None:
+            return known
         labels = torch.as_tensor(self.labels[places], dtype=torch.int64, device=self._device)
-        generator = private_generator(self._seed, name, options.eps, stage, int(places[0]))
+        pixels = self._pixels(places)
         result = run_prepared(
             name,
-            classifier,
-            self._pixels(places),
+            _Rounding(self.classifier) if rounding else self.classifier,
+            pixels,
             labels,
             options,
-            generator=generator,
+            generator=private_generator(self._seed, name, options.eps, stage, first),
             control=self._control,
         )
-        self.notes.extend(note for note in result.notes if note not in self.notes)
-        return result
+        answer = self._inspect(pixels, result, options, rounding=rounding)
+        if self.journal:
+            self.journal.add(key, answer)
+        return answer
 
-    def _take(self, places: NDArray[np.int64], result: AttackResult, options: AttackOptions) -> None:
-        """Check the adversarial images and note whom they fool, as they are and rounded."""
-        self._inspect(self._pixels(places), result.adversarial, options)
-        fooled = result.success.cpu().numpy()
-        if not fooled.any():
-            return
-        found, numbers = result.adversarial[result.success], places[fooled]
-        again = predictions(self._logits(found)).cpu().numpy()
-        rounded = predictions(self._logits(quantise(found))).cpu().numpy()
-        truth = self.labels[numbers]
-        self._unconfirmed += int((again == truth).sum())
-        self._lost_in_8bit += int((rounded == truth).sum())
-        self._fooled += len(numbers)
-        new = self.holding[numbers]
-        self.smallest[numbers[new]] = options.eps
-        self.predicted[numbers[new]] = predictions(result.logits).cpu().numpy()[fooled][new]
-        self.holding[numbers] = False
-        self.holding_8bit[numbers[rounded != truth]] = False
-
-    def _take_rounded(self, places: NDArray[np.int64], result: AttackResult, options: AttackOptions) -> None:
-        """Check adversarial images that were made to fool once they are rounded, and note whom they do."""
-        self._inspect(self._pixels(places), result.adversarial, options)
-        fooled = result.success.cpu().numpy()
-        if not fooled.any():
-            return
-        numbers = places[fooled]
-        rounded = predictions(self._logits(quantise(result.adversarial[result.success]))).cpu().numpy()
-        wrong = rounded != self.labels[numbers]
-        self._unconfirmed += int((~wrong).sum())
-        self._fooled += len(numbers)
-        self.holding_8bit[numbers[wrong]] = False
-
-    def _inspect(self, pixels: Tensor, adversarial: Tensor, options: AttackOptions) -> None:
-        sizes = ball(options.norm).size(adversarial - pixels)
+    def _inspect(
+        self, pixels: Tensor, result: AttackResult, options: AttackOptions, *, rounding: bool
+    ) -> dict[str, Any]:
+        """Check the adversarial images, and ask again about those that fool, as they are and rounded."""
+        adversarial = result.adversarial
+        excess = float(ball(options.norm).size(adversarial - pixels).max()) - options.eps
         finite = adversarial.isfinite().flatten(1).all(dim=1)
         inside = ((adversarial >= 0) & (adversarial <= 1)).flatten(1).all(dim=1)
-        self._attacked += len(pixels)
-        self._not_finite += int((~finite).sum())
-        self._outside += int((~inside).sum())
-        self._excess = max(self._excess, float(sizes.max()) - options.eps)
+        found = adversarial[result.success]
+        again, rounded = [], []
+        if len(found):
+            rounded = predictions(self._logits(quantise(found))).tolist()
+            # Made to fool once it is rounded, an image need not do so before.
+            again = rounded if rounding else predictions(self._logits(found)).tolist()
+        return {
+            "rounding": rounding,
+            "fooled": result.success.nonzero().squeeze(1).tolist(),
+            "predicted": predictions(result.logits)[result.success].tolist() if len(found) else [],
+            "again": again,
+            "rounded": rounded,
+            "excess": excess if excess == excess else None,
+            "not_finite": int((~finite).sum()),
+            "outside": int((~inside).sum()),
+            "notes": list(result.notes),
+        }
+
+    def _take(self, places: NDArray[np.int64], answer: dict[str, Any], options: AttackOptions) -> None:
+        """Note whom the adversarial images fool."""
+        self._attacked += len(places)
+        self._not_finite += answer["not_finite"]
+        self._outside += answer["outside"]
+        self._excess = max(self._excess, -np.inf if answer["excess"] is None else answer["excess"])
+        self.notes.extend(note for note in answer["notes"] if note not in self.notes)
+        numbers = places[np.array(answer["fooled"], dtype=np.int64)]
+        truth = self.labels[numbers]
+        rounded = np.array(answer["rounded"], dtype=np.int64)
+        self._fooled += len(numbers)
+        self._unconfirmed += int((np.array(answer["again"], dtype=np.int64) == truth).sum())
+        self.holding_8bit[numbers[rounded != truth]] = False
+        if answer["rounding"]:
+            return
+        self._lost_in_8bit += int((rounded == truth).sum())
+        new = self.holding[numbers]
+        self.smallest[numbers[new]] = options.eps
+        self.predicted[numbers[new]] = np.array(answer["predicted"], dtype=np.int64)[new]
+        self.holding[numbers] = False
 
     def _pixels(self, places: NDArray[np.int64]) -> Tensor:
         return to_pixels(self._images[places], self._device)

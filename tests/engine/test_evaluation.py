@@ -377,3 +377,41 @@ def test_what_rounding_undid_is_attacked_behind_the_rounding(data):
     assert result.audit["lost_in_8bit"] > 0
     assert result.audit["unconfirmed"] == 0
     assert level.robust_after_8bit == level.robust_accuracy < 0.1
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_cancelled_evaluation_goes_on_where_it_was(data, tmp_path, torn):
+    path, control, calls = tmp_path / "evaluation.jsonl", Control(), []
+    asked = {"epsilons": EPSILONS[1:], "attack": "standard", "steps": 10, "batch_size": 16}
+    whole = evaluate(trained(), *data, **asked, control=Control())
+
+    def forward(logits):
+        calls.append(1)
+        if len(calls) == stop:
+            control.cancel()
+        return logits
+
+    stop = 0
+    evaluate(Wrapped(trained(), logits=forward), *data, **asked, control=Control())
+    total, stop = len(calls), len(calls) // 2
+    calls.clear()
+    with pytest.raises(Cancelled):
+        evaluate(Wrapped(trained(), logits=forward), *data, **asked, control=control, resume_from=path)
+    if torn:
+        path.write_text(path.read_text()[:-9])
+    calls.clear()
+    stop = 0
+    resumed = evaluate(
+        Wrapped(trained(), logits=forward), *data, **asked, control=Control(), resume_from=path
+    )
+    assert len(calls) < 0.8 * total
+    expected, found = whole.to_json(), resumed.to_json()
+    for document in (expected, found):
+        del document["seconds"]
+        for level in document["epsilons"]:
+            del level["seconds"]
+    assert found == expected
+    # Another seed is another evaluation.
+    calls.clear()
+    evaluate(Wrapped(trained(), logits=forward), *data, **asked, seed=1, control=Control(), resume_from=path)
+    assert len(calls) > 0.8 * total
