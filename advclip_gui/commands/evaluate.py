@@ -84,6 +84,12 @@ def evaluate(
             "--report", metavar="FILE", help="Write a report; the ending .html, .json or .csv says which."
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume", metavar="FILE", help="Keep what is found in FILE; if cut off, go on from it."
+        ),
+    ] = None,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -115,6 +121,7 @@ def evaluate(
             control=watcher.control,
             model_name=chosen.ref.title,
             provenance=provenance,
+            resume_from=resume,
         )
     show(evaluation, selection)
     if report is not None:

@@ -6,11 +6,16 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_path
+
 from advclip_gui.engine.files import append_line, write_text_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+_KEPT = 20
 
 
 class Journal:
@@ -54,3 +59,19 @@ class Journal:
         """Note the answer to a batch. Raises `StorageError`."""
         self._answers[key] = answer
         append_line(self._path, json.dumps({"key": key, "answer": answer}))
+
+
+def journal_path(arguments: Mapping[str, Any]) -> Path:
+    """Where the journal of an evaluation is kept between two attempts: in the user's cache folder.
+
+    Journals of evaluations that were never finished pile up to a few; the oldest go.
+
+    Args:
+        arguments: what was asked for, in plain values.
+    """
+    folder = user_cache_path("advclip-gui", appauthor=False) / "evaluations"
+    kept = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
+    for path in kept[:-_KEPT]:
+        path.unlink(missing_ok=True)
+    text = json.dumps(arguments, sort_keys=True, default=str)
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.jsonl"

@@ -34,7 +34,11 @@ def cell(share: float, interval: Sequence[float]) -> str:
     return f"{percent(share)}\n{range_text(interval)}"
 
 
-def parse_epsilons(text: str) -> tuple[float, ...]:
+MAX_L2 = 64.0
+"""Longest L2 epsilon offered, in pixel units; the unit box at 224 px has a diagonal of 388."""
+
+
+def parse_epsilons(text: str, norm: str = "Linf") -> tuple[float, ...]:
     """Read "1/255, 2/255, 4/255" as lengths in pixel units, each once, from small to large.
 
     Raises:
@@ -50,8 +54,10 @@ def parse_epsilons(text: str) -> tuple[float, ...]:
             value = float(Fraction(numerator) / Fraction(denominator or 1))
         except (ValueError, ZeroDivisionError) as error:
             raise ValueError(f"'{part.strip()}' is not a length such as 4/255 or 0.0157.") from error
-        if not 0 <= value <= 1:
+        if norm == "Linf" and not 0 <= value <= 1:
             raise ValueError(f"An epsilon must lie between 0 and 255/255; {part.strip()} does not.")
+        if not 0 <= value <= MAX_L2:
+            raise ValueError(f"An L2 epsilon must lie between 0 and {MAX_L2:g}; {part.strip()} does not.")
         values.add(value)
     if not values:
         raise ValueError("Give at least one epsilon, for example 1/255, 2/255, 4/255.")

@@ -145,6 +145,7 @@ class EvaluateJob:
         from advclip_gui.engine.datasets.sampling import sample_split, split_digest
         from advclip_gui.engine.errors import DataError
         from advclip_gui.engine.evaluation import evaluate
+        from advclip_gui.engine.evaluation_journal import journal_path
 
         data = self.data
         scan = self.scan or scan_folder(data.folder, control=control)
@@ -161,6 +162,7 @@ class EvaluateJob:
         names = names_of(scan, data)
         loaded: dict[tuple[object, ...], Any] = {}
         results = []
+        done: list[Path] = []
         for ref in self.refs:
             with session.borrow(ref, names, data.templates, control) as classifier:
                 form = pixel_form(classifier)
@@ -175,6 +177,9 @@ class EvaluateJob:
                         control=control,
                     )
                 images, labels, problems = loaded[form]
+                # The same evaluation, asked for again after it was cancelled, goes on where it was.
+                asked = (self.split, self.attack, self.norm, self.steps, self.limit, self.epsilons, self.seed)
+                journal = journal_path({"model": ref, "data": data, "asked": asked})
                 evaluation = evaluate(
                     classifier,
                     images,
@@ -193,10 +198,14 @@ class EvaluateJob:
                         "split_digest": split_digest(split),
                         "prompts": list(data.templates),
                     },
+                    resume_from=journal,
                 )
+            done.append(journal)
             unread = {problem.path for problem in problems}
             read = tuple(sample for sample in samples if sample.path not in unread)
             results.append(ModelEvaluation(ref, evaluation, scan.root, read))
+        for journal in done:
+            journal.unlink(missing_ok=True)
         return tuple(results)
 
 

@@ -292,6 +292,19 @@ def test_a_run_is_evaluated_on_the_images_it_set_aside(
     assert len(result["provenance"]["backbone_sha256"]) == 64
 
 
+def test_an_evaluation_is_taken_up_from_its_file(
+    program: Callable[..., Any], finished: Path, tmp_path: Path
+) -> None:
+    asked = ["evaluate", finished, "--images", 5, "--eps", "2/255", "--attack", "pgd", "--steps", 2]
+    first, second, journal = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "kept.jsonl"
+    assert program(*asked, "--resume", journal, "--json", first).status == 0
+    lines = journal.read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 2
+    assert program(*asked, "--resume", journal, "--json", second).status == 0
+    assert journal.read_text(encoding="utf-8").splitlines() == lines  # nothing was found anew
+    assert read(first)["epsilons"][0]["robust_accuracy"] == read(second)["epsilons"][0]["robust_accuracy"]
+
+
 def test_a_run_is_evaluated_on_other_images(
     program: Callable[..., Any], finished: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -193,6 +193,27 @@ def test_the_form_becomes_the_job(bench: Bench) -> None:
     assert form.tier_text.text() == "FGSM + PGD-20"
 
 
+def test_each_norm_has_its_lengths(bench: Bench) -> None:
+    form = bench.page.form
+    form.epsilons.setText("3/255")
+    form.norm.setCurrentIndex(1)
+    assert form.epsilons.text() == "0.25, 0.5, 1"
+    form.epsilons.setText("2, 3")
+    choice = form.choice()
+    assert choice is not None
+    assert (choice.norm, choice.epsilons) == ("L2", (2.0, 3.0))
+    form.norm.setCurrentIndex(0)
+    assert form.epsilons.text() == "3/255"
+    form.norm.setCurrentIndex(1)
+    form.epsilons.setText("65")
+    assert form.choice() is None
+    assert "An L2 epsilon must lie between 0 and 64" in form.problem.text()
+    form.epsilons.setText("0.5")
+    bench.page.run()
+    job, _ = bench.backend.last("EvaluateJob")
+    assert (job.norm, job.epsilons) == ("L2", (0.5,))
+
+
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
     [

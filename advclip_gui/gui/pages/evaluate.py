@@ -184,6 +184,7 @@ class EvaluatePage(QWidget):
                 limit=choice.limit,
                 seed=choice.seed,
                 attack=choice.attack,
+                norm=choice.norm,
             )
         )
         self._handle = handle

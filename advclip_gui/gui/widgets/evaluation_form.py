@@ -27,6 +27,7 @@ from advclip_gui.gui.widgets.basics import Badge, Muted, SectionLabel, TextLabel
 from advclip_gui.gui.widgets.fold import Fold
 from advclip_gui.gui.widgets.model_chooser import ICONS
 from advclip_gui.gui.widgets.number_field import NumberField
+from advclip_gui.wording import norm_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _CHECKED_AT_FIRST = 3
 _MODELS_HEIGHT = 216
+_EPSILONS = {"Linf": "1/255, 2/255, 4/255", "L2": "0.25, 0.5, 1"}
+"""What is offered at first, for each norm."""
 _PARTS = (("test", "Test part"), ("val", "Validation part"), ("train", "Training shots"))
 
 
@@ -49,6 +52,7 @@ class EvaluationChoice:
     steps: int | None
     seed: int
     attack: str = "quick"
+    norm: str = "Linf"
 
 
 class EvaluationForm(QWidget):
@@ -118,14 +122,35 @@ class EvaluationForm(QWidget):
 
     def _add_epsilons(self, column: QVBoxLayout) -> None:
         column.addWidget(SectionLabel("Epsilons"))
-        self.epsilons = QLineEdit("1/255, 2/255, 4/255")
+        row = QHBoxLayout()
+        row.setSpacing(theme.current().s)
+        self.epsilons = QLineEdit(_EPSILONS["Linf"])
         self.epsilons.setObjectName("evaluateEpsilons")
         self.epsilons.setAccessibleName("Epsilons")
         self.epsilons.setToolTip(
-            "Largest change of a pixel value, L-infinity; several are separated by commas."
+            "Radius of the ball in pixel units: of every pixel value (L∞) or of the whole change (L2). "
+            "Several are separated by commas."
         )
         self.epsilons.textChanged.connect(self._on_changed)
-        column.addWidget(self.epsilons)
+        self.norm = QComboBox()
+        self.norm.setObjectName("evaluateNorm")
+        self.norm.setAccessibleName("Norm")
+        self.norm.setToolTip("What epsilon measures.")
+        for norm in _EPSILONS:
+            self.norm.addItem(norm_text(norm), norm)
+        self._typed = dict(_EPSILONS)
+        self._shown_norm = "Linf"
+        self.norm.currentIndexChanged.connect(self._on_norm_changed)
+        row.addWidget(self.epsilons, 1)
+        row.addWidget(self.norm)
+        column.addLayout(row)
+
+    def _on_norm_changed(self) -> None:
+        """Show the lengths that were typed for this norm: those of the other one mean nothing in it."""
+        self._typed[self._shown_norm] = self.epsilons.text()
+        self._shown_norm = str(self.norm.currentData())
+        self.epsilons.setText(self._typed[self._shown_norm])
+        self._on_changed()
 
     def _add_tier(self, column: QVBoxLayout) -> None:
         look = theme.current()
@@ -257,7 +282,7 @@ class EvaluationForm(QWidget):
         limit, steps, seed = self.limit.number(), self.steps.number(), self.seed.number()
         typed = bool(self.steps.lineEdit().text().strip())
         try:
-            epsilons = parse_epsilons(self.epsilons.text())
+            epsilons = parse_epsilons(self.epsilons.text(), self._shown_norm)
         except ValueError as error:
             problem, wrong, epsilons = str(error), self.epsilons, ()
         if limit is None or not 0 <= limit <= 1_000_000:
@@ -277,6 +302,7 @@ class EvaluationForm(QWidget):
                 steps=self._steps(),
                 seed=int(seed),
                 attack=str(self.tier.currentData()),
+                norm=self._shown_norm,
             )
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
