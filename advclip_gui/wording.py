@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from advclip_gui.engine.events import PLAIN_TASK
 from advclip_gui.engine.probe_types import length_text
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PROTOCOL_SENTENCES: Mapping[str, str] = {
 }
 """What a figure of each protocol is; the second one stands wherever such figures are shown."""
 
-COMPARISON_TASK = "Training CLIP-LoRA for comparison"
+COMPARISON_TASK = PLAIN_TASK
 """What the engine calls the training without an adversary, after the run's own."""
 
 ADVERSARIES: Mapping[str, str] = {"universal": "universal", "per_sample": "per image"}

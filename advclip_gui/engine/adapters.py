@@ -193,8 +193,13 @@ def load_adapter_state(model: nn.Module, state: Mapping[str, Tensor], *, source:
                 getattr(layer, part)[ADAPTER].weight.copy_(state[f"{base}.{part}.weight"])
 
 
-def save_adapter(backbone: Backbone, folder: Path) -> None:
+def save_adapter(backbone: Backbone, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
     """Write ``adapter_config.json`` and ``adapter_model.safetensors``, each whole or not at all.
+
+    Args:
+        backbone: whose placement is described.
+        folder: made where it is not there.
+        state: the matrices, as from `adapter_state`; None takes those of the backbone.
 
     Raises:
         BackboneError: the backbone carries no adapter.
@@ -210,7 +215,7 @@ def save_adapter(backbone: Backbone, folder: Path) -> None:
         "base_model_name_or_path": HUGGING_FACE_BASE.get(backbone.hub_id),
     }
     with atomic_file(folder / WEIGHTS_FILE) as temporary:
-        save_file(adapter_state(backbone.model), temporary, metadata={"format": "pt"})
+        save_file(dict(state or adapter_state(backbone.model)), temporary, metadata={"format": "pt"})
     write_text_atomic(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True, default=str) + "\n")
 
 

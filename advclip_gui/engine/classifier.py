@@ -105,9 +105,13 @@ class ClipClassifier(nn.Module):
         """Where the classifier computes."""
         return self.text_features.device
 
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """What the image tower takes, of pixels in [0, 1]."""
+        return (pixels - self.mean) / self.std
+
     def encode(self, pixels: Tensor) -> Tensor:
         """L2-normalised image features (N, D), float32, of pixels (N, 3, H, W) in [0, 1]."""
-        return F.normalize(self.visual((pixels - self.mean) / self.std).float(), dim=-1)
+        return F.normalize(self.visual(self.normalise(pixels)).float(), dim=-1)
 
     def logits(self, pixels: Tensor, text_features: Tensor) -> Tensor:
         """Scaled logits (N, C), float32, against the given text features (C, D)."""

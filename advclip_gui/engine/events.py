@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+PLAIN_TASK = "Training CLIP-LoRA for comparison"
+"""The progress of the training without an adversary, after the run's own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Base of everything the engine reports."""

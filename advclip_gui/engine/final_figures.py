@@ -89,6 +89,7 @@ def _figures(
             )
         )
         return {"epsilon": monitor.epsilon, **dataclasses.asdict(accuracy)}
+    provenance = _provenance(main, folder, control)
     evaluation: Evaluation = _in_smaller_batches(
         lambda size: evaluate(
             classifier,
@@ -102,7 +103,7 @@ def _figures(
             seed=main.settings.training.seed,
             control=control,
             model_name=name,
-            provenance=_provenance(main, folder, control),
+            provenance=provenance,
         )
     )
     first = evaluation.epsilons[0]

@@ -13,7 +13,7 @@ from advclip_gui.engine import adapters, released
 from advclip_gui.engine.checkpoint import BestAdapter, TrainingState, load_state, save_state
 from advclip_gui.engine.control import Cancelled, Interrupted
 from advclip_gui.engine.errors import TrainingError
-from advclip_gui.engine.events import CheckpointSaved, EvalDone, Event, Log, StepDone
+from advclip_gui.engine.events import PLAIN_TASK, CheckpointSaved, EvalDone, Event, Log, StepDone
 from advclip_gui.engine.quick_accuracy import QuickAccuracy, quick_accuracy
 from advclip_gui.engine.schedule import learning_rate
 
@@ -32,7 +32,6 @@ _REPORT_EVERY = 5
 """Steps between two reports; diagnostics and the read-back of losses happen only then."""
 _EVAL_BATCH = 128
 _RATE_WINDOW = 20
-PLAIN_TASK = "Training CLIP-LoRA for comparison"
 
 Role = Literal["adapter", "clip-lora"]
 
@@ -280,8 +279,9 @@ class Loop:
         trainer = self.trainer
         state = dataclasses.replace(trainer.state(), best=self.best, ended=self.ended)
         save_state(self.checkpoint_path, state)
-        with trainer.holding(self.kept_adapter()):
-            adapters.save_adapter(trainer.backbone, self.adapter_dir)
+        adapters.save_adapter(
+            trainer.backbone, self.adapter_dir, state.adapter if self.best is None else self.best.adapter
+        )
         self.control.report(CheckpointSaved(step=trainer.step, path=str(self.checkpoint_path)))
 
 

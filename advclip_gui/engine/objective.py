@@ -21,6 +21,26 @@ def divergence(adversarial: Tensor, clean: Tensor) -> Tensor:
     )
 
 
+def inner_gain(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What the inner maximisation did, as detached scalars.
+
+    Args:
+        before: logits (N, C) of x.
+        after: logits (N, C) of x + delta.
+        labels: (N,) int64.
+
+    Returns:
+        "clean" and "adversarial": mean cross-entropy in nats; "flipped": share of all samples that
+        were right and are wrong.
+    """
+    right = before.argmax(-1) == labels
+    return {
+        "clean": F.cross_entropy(before, labels),
+        "adversarial": F.cross_entropy(after, labels),
+        "flipped": (right & (after.argmax(-1) != labels)).float().mean(),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """(1 - w) CE(x + delta) + w CE(x) + beta KL(x || x + delta).

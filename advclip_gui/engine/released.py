@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from advclip_gui.engine.adversary import Perturbed, ascent_direction
 from advclip_gui.engine.attacks.protocol import attack_mode
 from advclip_gui.engine.classifier import to_pixels
+from advclip_gui.engine.objective import inner_gain
 from advclip_gui.engine.randomness import seeded_globally
 from advclip_gui.engine.statistics import wilson
 
@@ -60,10 +61,6 @@ def step_size(delta: Tensor, iteration: int) -> Tensor:
     return factor
 
 
-def _normalised(classifier: ClipClassifier, pixels: Tensor) -> Tensor:
-    return (pixels - classifier.mean) / classifier.std
-
-
 def _logits(classifier: ClipClassifier, inputs: Tensor, text: Tensor, *, unit_length: bool) -> Tensor:
     """100 f . t, with f as it is or L2-normalised; inputs are normalised already."""
     features: Tensor = classifier.visual(inputs).float()
@@ -82,20 +79,20 @@ class ReleasedProtocol:
     def __init__(self, settings: RunSettings, image_size: int, device: torch.device) -> None:
         """Begin with a zero perturbation."""
         self.settings = settings
-        self.adversary = ReleasedAdversary(settings, image_size, device)
+        self.adversary = ReleasedAdversary(image_size, device)
 
     def perturb(self, trainer: Trainer, batch: Batch, text: Tensor | None, control: Control) -> Perturbed:
         """Move delta m times, the model in training mode; `images` come back in normalised units."""
         if text is None:
             raise ValueError("the released protocol attacks with the update's own text features")
         classifier, settings = trainer.classifier, self.settings
-        inputs = _normalised(classifier, batch.pixels)
+        inputs = classifier.normalise(batch.pixels)
         delta = self.adversary.universal
         if trainer.batches.begins_epoch(batch.step):
             delta = torch.zeros_like(delta)
         low, high = (-inputs).amin(), (1 - inputs).amax()
         epsilon = settings.adversary.epsilon
-        with trainer.training_mode(), trainer.autocast():
+        with trainer.training_mode(learning=False), trainer.autocast():
             for inner in range(settings.adversary.inner_steps):
                 control.check()
 
@@ -130,7 +127,7 @@ class ReleasedProtocol:
     def diagnose(self, trainer: Trainer, batch: Batch, found: Perturbed) -> dict[str, Tensor]:
         """Losses with normalised features in evaluation mode, |delta| in normalised units, flips."""
         with trainer.autocast(), trainer.evaluation_mode() as classifier:
-            clean = _normalised(classifier, batch.pixels)
+            clean = classifier.normalise(batch.pixels)
             before, after = (
                 torch.cat(
                     [
@@ -140,15 +137,9 @@ class ReleasedProtocol:
                 )
                 for inputs in (clean, found.images)
             )
-        scalars = {"clean": F.cross_entropy(before, batch.labels)}
         if self.settings.adversary.inner_steps == 0:
-            return scalars
-        right = before.argmax(-1) == batch.labels
-        return scalars | {
-            "adversarial": F.cross_entropy(after, batch.labels),
-            "delta": found.delta.abs().amax(),
-            "flipped": (right & (after.argmax(-1) != batch.labels)).float().mean(),
-        }
+            return {"clean": F.cross_entropy(before, batch.labels)}
+        return inner_gain(before, after, batch.labels) | {"delta": found.delta.abs().amax()}
 
 
 class ReleasedAdversary:
@@ -158,9 +149,8 @@ class ReleasedAdversary:
         universal: delta, (1, 3, S, S), normalised units.
     """
 
-    def __init__(self, settings: RunSettings, image_size: int, device: torch.device) -> None:
+    def __init__(self, image_size: int, device: torch.device) -> None:
         """Begin at zero."""
-        self.active = settings.adversary.inner_steps > 0
         self.universal = torch.zeros(1, 3, image_size, image_size, device=device)
 
 
@@ -186,7 +176,7 @@ def fgsm(classifier: ClipClassifier, pixels: Tensor, labels: Tensor, epsilon: fl
         than one standard deviation above it, with or without an attack.
     """
     with attack_mode(classifier):
-        inputs = _normalised(classifier, pixels)
+        inputs = classifier.normalise(pixels)
         return (inputs + epsilon * _gradient_sign(classifier, inputs, labels)).clamp(0, 1)
 
 
@@ -204,7 +194,7 @@ def pgd(
         Cancelled: through `control`, asked in every step.
     """
     with attack_mode(classifier):
-        inputs = _normalised(classifier, pixels)
+        inputs = classifier.normalise(pixels)
         adversarial = inputs
         for _ in range(steps):
             control.check()
@@ -258,7 +248,7 @@ def evaluate(
         pixels = to_pixels(np.array(images[first : first + batch_size]), classifier.device)
         truth = torch.tensor(labels[first : first + batch_size], dtype=torch.int64, device=classifier.device)
         inputs = (
-            _normalised(classifier, pixels),
+            classifier.normalise(pixels),
             fgsm(classifier, pixels, truth, epsilon),
             pgd(classifier, pixels, truth, epsilon, steps, control),
         )

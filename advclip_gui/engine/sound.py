@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from advclip_gui.engine.adversary import Adversary, Perturbed
-from advclip_gui.engine.objective import Objective, divergence
+from advclip_gui.engine.objective import Objective, divergence, inner_gain
 from advclip_gui.engine.randomness import generator_at
 from advclip_gui.engine.schedule import warmed_up
 
@@ -87,13 +87,8 @@ class SoundProtocol:
         """Losses before and after the inner maximisation, |delta| and the share of flipped samples."""
         with trainer.autocast(), trainer.evaluation_mode() as classifier:
             before = torch.cat([classifier(batch.pixels[part]) for part in batch.parts])
-            scalars = {"clean": F.cross_entropy(before, batch.labels)}
             if not self.adversary.active:
-                return scalars
+                return {"clean": F.cross_entropy(before, batch.labels)}
             after = torch.cat([classifier(found.images[part]) for part in batch.parts])
-        right = before.argmax(-1) == batch.labels
-        return scalars | {
-            "adversarial": F.cross_entropy(after, batch.labels),
-            "delta": self.adversary.ball.size(found.images - batch.pixels).mean(),
-            "flipped": (right & (after.argmax(-1) != batch.labels)).float().mean(),
-        }
+        size = self.adversary.ball.size(found.images - batch.pixels).mean()
+        return inner_gain(before, after, batch.labels) | {"delta": size}

@@ -163,17 +163,16 @@ class Trainer:
             yield self.classifier
 
     @contextmanager
-    def training_mode(self) -> Iterator[None]:
-        """Within: dropout on, LoRA not merged, and no gradient for it."""
-        matrices = self.matrices.values()
+    def training_mode(self, *, learning: bool = True) -> Iterator[None]:
+        """Within: dropout on, LoRA not merged, with a gradient for it only while `learning`."""
         self.backbone.model.train()
-        for matrix in matrices:
-            matrix.requires_grad_(False)
+        for matrix in self.matrices.values():
+            matrix.requires_grad_(learning)
         try:
             yield
         finally:
             self.backbone.model.eval()
-            for matrix in matrices:
+            for matrix in self.matrices.values():
                 matrix.requires_grad_(True)
 
     @contextmanager
@@ -279,41 +278,42 @@ class Trainer:
         """Text features of the update, with a graph and dropout where the text tower is adapted."""
         if not self.text_adapted:
             return self.classifier.text_features
-        model = self.backbone.model
-        model.train()
-        try:
-            with seeded_globally(self.settings.training.seed, "dropout", self.step, self.device):
-                with self.autocast():
-                    return self._encode_text()
-        finally:
-            model.eval()
+        with (
+            self.training_mode(),
+            seeded_globally(self.settings.training.seed, "dropout", self.step, self.device),
+            self.autocast(),
+        ):
+            return self._encode_text()
 
     def _backward(self, batch: Batch, found: Perturbed, text: Tensor, control: Control) -> Tensor:
         """Leave the gradients of ``scale * loss`` in the LoRA matrices; return the batch's mean loss."""
-        model, total = self.backbone.model, torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device)
         # Parts meet in the text features: their gradient is gathered there and sent down once.
         gathered = text.detach().requires_grad_(self.text_adapted)
-        model.train()
         try:
-            for part in batch.parts:
-                control.check()
-                with (
-                    self.dropout_rows(len(batch), part, views=self.rules.views),
-                    seeded_globally(self.settings.training.seed, "image dropout", batch.step, self.device),
-                    self.autocast(),
-                ):
-                    loss = self.rules.loss(self.classifier, gathered, batch, found, part)
-                loss = loss * ((part.stop - part.start) / len(batch))
-                (loss * self.optimizer.scale).backward()
-                total = total + loss.detach()
-            if self.text_adapted:
-                text.backward(gathered.grad)  # type: ignore[no-untyped-call]
+            with self.training_mode():
+                for part in batch.parts:
+                    control.check()
+                    loss = self._part_loss(batch, found, gathered, part)
+                    (loss * self.optimizer.scale).backward()  # type: ignore[no-untyped-call]
+                    total = total + loss.detach()
+                if self.text_adapted:
+                    text.backward(gathered.grad)  # type: ignore[no-untyped-call]
         except BaseException:
             self.optimizer.clear()
             raise
-        finally:
-            model.eval()
         return total
+
+    def _part_loss(self, batch: Batch, found: Perturbed, text: Tensor, part: slice) -> Tensor:
+        """What a part of the batch adds to its mean loss."""
+        with (
+            self.dropout_rows(len(batch), part, views=self.rules.views),
+            seeded_globally(self.settings.training.seed, "image dropout", batch.step, self.device),
+            self.autocast(),
+        ):
+            loss = self.rules.loss(self.classifier, text, batch, found, part)
+        added: Tensor = loss * ((part.stop - part.start) / len(batch))
+        return added
 
     def _give_up_on_nonsense(self) -> None:
         if int(self.optimizer.worst_row) >= _MAX_NOT_FINITE:

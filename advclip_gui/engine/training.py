@@ -16,7 +16,7 @@ from advclip_gui.engine.events import EvalDone, TrainingStarted
 from advclip_gui.engine.final_figures import final_figures
 from advclip_gui.engine.loop import Loop
 from advclip_gui.engine.preparation import Prepared, prepare
-from advclip_gui.engine.runs import RunFolder
+from advclip_gui.engine.runs import RunFolder, RunState
 from advclip_gui.engine.trainer import LiveAdapter, Trainer
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _train(
     if not stopped:
         result |= final_figures(main, plain, control)
     folder.write_result(result)
-    state = "stopped" if stopped else "finished"
-    folder.set_state("stopped" if stopped else "finished")
+    state: RunState = "stopped" if stopped else "finished"
+    folder.set_state(state)
     return RunResult(folder.path, state, trainer.step, result)
 
 

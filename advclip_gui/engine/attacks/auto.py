@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from advclip_gui.engine.attacks.catalog import AttackOptions
-    from advclip_gui.engine.attacks.protocol import AttackResult, Trace
+    from advclip_gui.engine.attacks.protocol import Attack, AttackResult, Trace
 
 _LOSS: Final[dict[str, LossName]] = {
     APGD_CE.name: "ce",
@@ -28,7 +29,8 @@ _LOSS: Final[dict[str, LossName]] = {
 }
 
 
-def apgd_ce(
+def _auto(
+    name: str,
     classifier: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -39,50 +41,27 @@ def apgd_ce(
     generator: torch.Generator | None = None,
     control: Control | None = None,
 ) -> AttackResult:
-    """Auto-PGD on the cross-entropy; see `Attack`.
-
-    What is returned of a sample that holds is its point of greatest loss. `step_size` and `keep` of
-    the options are not listened to: the attack finds its own, and keeps what fools.
-    """
-    run = _Run(APGD_CE.name, classifier, images, labels, options, targets, trace, generator, control)
+    run = _Run(name, classifier, images, labels, options, targets, trace, generator, control)
     return run.result()
 
 
-def apgd_dlr(
-    classifier: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    options: AttackOptions,
-    *,
-    targets: Tensor | None = None,
-    trace: Trace | None = None,
-    generator: torch.Generator | None = None,
-    control: Control | None = None,
-) -> AttackResult:
-    """Auto-PGD on the difference of logits ratio; with two classes on the cross-entropy, and it is noted."""
-    run = _Run(APGD_DLR.name, classifier, images, labels, options, targets, trace, generator, control)
-    return run.result()
+apgd_ce: Final[Attack] = partial(_auto, APGD_CE.name)
+"""Auto-PGD on the cross-entropy; see `Attack`.
 
+What is returned of a sample that holds is its point of greatest loss. `step_size` and `keep` of
+the options are not listened to: the attack finds its own, and keeps what fools.
+"""
 
-def apgd_t(
-    classifier: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    options: AttackOptions,
-    *,
-    targets: Tensor | None = None,
-    trace: Trace | None = None,
-    generator: torch.Generator | None = None,
-    control: Control | None = None,
-) -> AttackResult:
-    """Auto-PGD on the targeted ratio, toward each of the `target_classes` likeliest other classes.
+apgd_dlr: Final[Attack] = partial(_auto, APGD_DLR.name)
+"""Auto-PGD on the difference of logits ratio; with two classes on the cross-entropy, and it is noted."""
 
-    With fewer than four classes it goes by the cross-entropy of each class instead, and that is
-    noted. Any other class counts as success, unless `targets` are given: then each sample has that one.
-    Every class and restart is one more `restart` in the trace.
-    """
-    run = _Run(APGD_T.name, classifier, images, labels, options, targets, trace, generator, control)
-    return run.result()
+apgd_t: Final[Attack] = partial(_auto, APGD_T.name)
+"""Auto-PGD on the targeted ratio, toward each of the `target_classes` likeliest other classes.
+
+With fewer than four classes it goes by the cross-entropy of each class instead, and that is
+noted. Any other class counts as success, unless `targets` are given: then each sample has that one.
+Every class and restart is one more `restart` in the trace.
+"""
 
 
 class _Run:
