@@ -1,0 +1,93 @@
+"""Which images, and which CLIP."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from advclip_gui.settings.section import Section
+
+DEMO_FOLDER = "demo"
+"""The data folder's name for the bundled images."""
+
+
+class DataSettings(Section):
+    """Which images, and how many of them."""
+
+    folder: str = Field(
+        default=DEMO_FOLDER,
+        title="Image folder",
+        description="A folder with one sub-folder per class, with or without train / val / test.",
+    )
+    shots: int = Field(default=16, ge=1, le=1024, title="Shots", description="Training images per class.")
+    val_shots: int = Field(
+        default=4,
+        ge=0,
+        le=1024,
+        title="Validation shots",
+        description="Images per class that watch the training; never trained on.",
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, title="Split seed", description="Chooses the few-shot sample."
+    )
+    templates: tuple[str, ...] = Field(
+        default=("a photo of a {}.",),
+        min_length=1,
+        title="Prompt templates",
+        description="Sentences with {} for the class name; several are averaged.",
+    )
+    class_names: dict[str, str] = Field(
+        default_factory=dict,
+        title="Class names",
+        description="Folder name to the name used in the prompt, where they differ.",
+    )
+    skip: tuple[str, ...] = Field(
+        default=(), title="Skipped files", description="Relative paths that are left out of the data."
+    )
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_have_a_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        for template in templates:
+            if template.count("{}") != 1:
+                raise ValueError(
+                    f"the template '{template}' needs exactly one {{}} where the class name goes"
+                )
+        return templates
+
+
+class BackboneSettings(Section):
+    """Which CLIP is adapted."""
+
+    name: str = Field(
+        default="advclip-mini",
+        title="Backbone",
+        description="An entry of the registry, or 'local' for a checkpoint file of your own.",
+    )
+    weights: str = Field(
+        default="",
+        title="Weights",
+        description="Which published weights of the architecture, e.g. openai or laion2b_s34b_b79k.",
+    )
+    checkpoint: str = Field(
+        default="",
+        title="Checkpoint file",
+        description="With 'local': a .safetensors, .pt or .bin file with a CLIP state dict.",
+    )
+    architecture: str = Field(
+        default="ViT-B-32",
+        title="Architecture",
+        description="With 'local': the open_clip model the checkpoint belongs to.",
+    )
+    quick_gelu: bool | None = Field(
+        default=None,
+        title="Quick GELU",
+        description="Force QuickGELU on or off; empty follows the weights (OpenAI's use it).",
+    )
+
+    @model_validator(mode="after")
+    def _local_needs_a_file(self) -> Self:
+        if self.name == "local" and not self.checkpoint:
+            raise ValueError("backbone 'local' needs a checkpoint file")
+        return self
