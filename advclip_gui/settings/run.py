@@ -9,7 +9,8 @@ import tomlkit
 from pydantic import Field, ValidationError, model_validator
 
 from advclip_gui.engine.errors import SettingsError
-from advclip_gui.settings.data import BackboneSettings, DataSettings
+from advclip_gui.settings.backbone import BackboneSettings
+from advclip_gui.settings.data import DataSettings
 from advclip_gui.settings.lora import LoraSettings
 from advclip_gui.settings.method import AdversarySettings, MonitorSettings, TrainingSettings
 from advclip_gui.settings.section import Section
