@@ -301,12 +301,17 @@ def test_every_setting_reaches_the_request(bench: Bench) -> None:
     bench.answer(1)
     form = bench.page.panel.form
     bench.qtbot.mouseClick(form.norm._buttons["L2"], Qt.MouseButton.LeftButton)
-    for field, text in ((form.steps, "7"), (form.restarts, "3"), (form.seed, "11"), (form.step_size, "0.25")):
+    for field, text in (
+        (form.details.steps, "7"),
+        (form.details.restarts, "3"),
+        (form.details.seed, "11"),
+        (form.details.step_size, "0.25"),
+    ):
         field.lineEdit().selectAll()
         bench.qtbot.keyClicks(field.lineEdit(), text)
-    bench.qtbot.mouseClick(form.random_start, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
-    form.target.setCurrentIndex(2)
-    form.target.activated.emit(2)
+    bench.qtbot.mouseClick(form.details.random_start, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    form.details.target.setCurrentIndex(2)
+    form.details.target.activated.emit(2)
     bench.qtbot.waitUntil(lambda: bench.backend.last()[0].request.target == 1)
     request = bench.backend.last()[0].request
     assert (request.attack, request.norm, request.epsilon) == ("pgd", "L2", 0.5)
@@ -321,8 +326,8 @@ def test_fgsm_has_no_steps(bench: Bench) -> None:
     choose_attack(form, "fgsm")
     job, _ = bench.asked(2)
     assert job.request.attack == "fgsm"
-    assert not form.steps.isVisible()
-    assert form.seed.isVisible()
+    assert not form.details.steps.isVisible()
+    assert form.details.seed.isVisible()
 
 
 def test_each_norm_keeps_its_own_epsilon(bench: Bench) -> None:
