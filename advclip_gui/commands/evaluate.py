@@ -21,22 +21,30 @@ from advclip_gui.commands.options import (
 )
 from advclip_gui.commands.output import percent, percent_with_interval, table, write_json
 from advclip_gui.commands.watcher import Watcher
-from advclip_gui.engine.attacks.catalog import INFOS
+from advclip_gui.engine.attacks.catalog import INFOS, MAX_RESTARTS, MAX_STEPS
 from advclip_gui.engine.attacks.tiers import TIERS, plan
 from advclip_gui.settings import DataSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from advclip_gui.commands.selection import Selection
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.evaluation_result import Evaluation
+    from advclip_gui.engine.preparation import ImageSet
 
 _TIERS = ", ".join(TIERS)
 _ATTACKS = ", ".join(info.name for info in INFOS)
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Run folder, adapter folder, checkpoint file or backbone.")
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run folder, adapter folder, checkpoint file or backbone. Several are evaluated on the same "
+            "images, those of the first one.",
+        ),
     ],
     folder: Annotated[
         str | None, typer.Option("--data", metavar="FOLDER", help="Other images than the run's; or 'demo'.")
@@ -51,20 +59,20 @@ def evaluate(
         typer.Option(
             "--steps",
             min=1,
-            max=10_000,
+            max=MAX_STEPS,
             help="Of the gradient attacks; otherwise the tier's.",
         ),
     ] = None,
     restarts: Annotated[
         int | None,
-        typer.Option("--restarts", min=1, max=1000, help="From random starts; otherwise the tier's."),
+        typer.Option("--restarts", min=1, max=MAX_RESTARTS, help="From random starts; otherwise the tier's."),
     ] = None,
     queries: Annotated[
         int | None,
         typer.Option(
             "--queries",
             min=1,
-            max=100_000,
+            max=MAX_STEPS,
             help="Of attacks without gradient; otherwise the tier's.",
         ),
     ] = None,
@@ -99,86 +107,88 @@ def evaluate(
     levels = epsilons(eps, norm)
     with Watcher() as watcher:
         from advclip_gui.engine.evaluation import evaluate as run_evaluation
+        from advclip_gui.engine.evaluation_journal import EarlierTime
 
         plan(attack, steps=steps, restarts=restarts, queries=queries)
-        chosen = choose_model(model, checkpoint=checkpoint, architecture=architecture)
-        have_weights(chosen.ref.backbone, download=download, control=watcher.starting)
-        classifier, selection, pixels, labels, provenance = _prepare(
-            chosen, folder, part, images, device, watcher.control
-        )
-        evaluation = run_evaluation(
-            classifier,
-            pixels,
-            labels,
-            epsilons=levels,
-            attack=attack,
-            norm=norm,
-            steps=steps,
-            restarts=restarts,
-            queries=queries,
-            batch_size=batch_size,
-            seed=seed,
-            control=watcher.control,
-            model_name=chosen.ref.title,
-            provenance=provenance,
-            resume_from=resume,
-        )
-    show(evaluation, selection)
+        chosen = [choose_model(model, checkpoint=checkpoint, architecture=architecture) for model in models]
+        for one in chosen:
+            have_weights(one.ref.backbone, download=download, control=watcher.starting)
+        journals = [_journal(resume, number) for number in range(len(chosen))]
+        earlier = [EarlierTime(journal) for journal in journals]
+        from advclip_gui.commands.selection import select
+        from advclip_gui.engine.session import Session
+
+        selection = select(chosen[0], folder, part, images, watcher.control)
+        session = Session(device)
+        evaluations = []
+        titles = _titles(models, chosen)
+        for one, title, journal, before in zip(chosen, titles, journals, earlier, strict=True):
+            classifier, loaded, provenance = _prepare(one, selection, session, watcher.control)
+            evaluation = run_evaluation(
+                classifier,
+                loaded.images,
+                loaded.labels,
+                epsilons=levels,
+                attack=attack,
+                norm=norm,
+                steps=steps,
+                restarts=restarts,
+                queries=queries,
+                batch_size=batch_size,
+                seed=seed,
+                control=watcher.control,
+                model_name=title,
+                provenance=provenance,
+                resume_from=journal,
+            )
+            evaluations.append(before.added_to(evaluation))
+    for number, evaluation in enumerate(evaluations):
+        if number:
+            typer.echo()
+        show(evaluation, selection)
     if report is not None:
         from advclip_gui.engine.report import save_report
 
-        typer.echo(f"Saved {save_report([evaluation], report)}")
-    write_json(json_file, "evaluate", evaluation.to_json())
+        typer.echo(f"Saved {save_report(evaluations, report)}")
+    if len(evaluations) == 1:
+        write_json(json_file, "evaluate", evaluations[0].to_json())
+    else:
+        write_json(json_file, "evaluate", {"evaluations": [one.to_json() for one in evaluations]})
+
+
+def _titles(words: Sequence[str], chosen: Sequence[ChosenModel]) -> list[str]:
+    """What the models are called: their titles, or the words for them where two have the same."""
+    titles = [one.ref.title for one in chosen]
+    return titles if len(set(titles)) == len(titles) else list(words)
+
+
+def _journal(path: Path | None, number: int) -> Path | None:
+    """A file for each model: FILE, FILE-2 and so on."""
+    if path is None or number == 0:
+        return path
+    return path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
 
 
 def _prepare(
-    chosen: ChosenModel, folder: str | None, part: Any, limit: int, device: Any, control: Control
-) -> tuple[Any, Selection, Any, Any, dict[str, Any]]:
-    from advclip_gui.commands.selection import select
+    chosen: ChosenModel, selection: Selection, session: Any, control: Control
+) -> tuple[Any, ImageSet, dict[str, Any]]:
+    """Classifier, images as it takes them, and where both come from."""
+    from advclip_gui.engine.evaluation_provenance import evaluation_provenance
+    from advclip_gui.engine.model_input import input_form
     from advclip_gui.engine.preparation import load_set
-    from advclip_gui.engine.session import Session
 
-    selection = select(chosen, folder, part, limit, control)
-    session = Session(device)
     templates = chosen.templates or DataSettings().templates
     classifier = session.classifier(chosen.ref, selection.class_names, templates, control)
-    loaded = load_set(selection.root, selection.samples, image_form(classifier), control)
-    provenance = {
-        "data": selection.root.name,
-        "split": selection.split,
-        "templates": list(templates),
-        **hashes(chosen, session, control),
-    }
-    return classifier, selection, loaded.images, loaded.labels, provenance
-
-
-class _ImageForm:
-    """How a classifier wants its images; what `load_set` reads of a backbone."""
-
-    def __init__(self, classifier: Any) -> None:
-        self.image_size: int = classifier.image_size
-        self.interpolation: str = getattr(classifier, "interpolation", "bicubic")
-        self.resize_mode: str = getattr(classifier, "resize_mode", "shortest")
-
-
-def image_form(classifier: Any) -> Any:
-    """Return size, interpolation and resize mode of a classifier's input."""
-    return _ImageForm(classifier)
-
-
-def hashes(chosen: ChosenModel, session: Any, control: Control) -> dict[str, str]:
-    """Return SHA-256 of the weights a figure is about."""
-    from advclip_gui.engine.adapters import WEIGHTS_FILE
-    from advclip_gui.engine.backbones import file_sha256
-    from advclip_gui.engine.session import adapter_folder
-
-    if chosen.ref.kind == "adapter":
-        weights = adapter_folder(Path(chosen.ref.adapter)) / WEIGHTS_FILE
-        return {
-            "backbone_sha256": chosen.backbone_sha256,
-            "adapter_sha256": file_sha256(weights, control),
-        }
-    return {"backbone_sha256": session.backbone(chosen.ref.backbone, control).sha256}
+    loaded = load_set(selection.root, selection.samples, input_form(classifier), control)
+    provenance = evaluation_provenance(
+        session,
+        chosen.ref,
+        data=selection.root.name,
+        split=selection.split,
+        split_digest=selection.digest,
+        templates=templates,
+    )
+    return classifier, loaded, provenance
 
 
 def show(evaluation: Evaluation, selection: Selection) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from advclip_gui.engine.errors import StorageError
-from advclip_gui.engine.report import SUFFIXES
+from advclip_gui.engine.report_files import SUFFIXES
 from advclip_gui.settings import parse_epsilon
 
 JsonOption = Annotated[

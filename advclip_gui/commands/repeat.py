@@ -72,7 +72,8 @@ def repeat(
         UserError: the file, the model or the picture cannot be used.
         Cancelled: through the watcher.
     """
-    from advclip_gui.engine.images import open_image, prepare
+    from advclip_gui.engine.images import open_image
+    from advclip_gui.engine.model_input import model_pixels
     from advclip_gui.engine.probe_files import load_probe
     from advclip_gui.engine.probe_repeat import model_of, repeat_probe
 
@@ -87,18 +88,10 @@ def repeat(
     templates = _templates(saved, model)
     session = Session(device)
     classifier = session.classifier(ref, saved.class_names, templates, watcher.control)
-    pixels = None
-    if picture is not None:
-        pixels = prepare(
-            picture,
-            classifier.image_size,
-            getattr(classifier, "interpolation", "bicubic"),
-            getattr(classifier, "resize_mode", "shortest"),
-        )
     found = repeat_probe(
         saved,
         classifier,
-        image=pixels,
+        image=None if picture is None else model_pixels(picture, classifier),
         provenance=session.provenance(ref),
         templates=templates,
         control=watcher.control,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.datasets.folder import resolve_folder, scan
-from advclip_gui.engine.datasets.sampling import Sample, in_test_order, split_from_json
+from advclip_gui.engine.datasets.sampling import Sample, Split, in_test_order, split_digest, split_from_json
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.settings import DEMO_FOLDER
@@ -27,12 +28,14 @@ class Selection:
 
     Attributes:
         split: what they are called in a report: the recorded split of the run, or the folder's own.
+        digest: SHA-256 over the classes, paths and labels of the whole split, or of all images chosen from.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     class_names: tuple[str, ...]
     split: str
+    digest: str
 
 
 def select(chosen: ChosenModel, folder: str | None, part: Part, limit: int, control: Control) -> Selection:
@@ -86,13 +89,14 @@ def _recorded(chosen: ChosenModel, root: Path, part: Part) -> Selection | None:
     samples: Sequence[Sample] = parts.get(part) or ()
     if part == "all":
         samples = in_test_order([*split.train, *split.val, *split.test])
-    return Selection(root, tuple(samples), chosen.class_names, f"{part} (as recorded with the run)")
+    told = f"{part} (as recorded with the run)"
+    return Selection(root, tuple(samples), chosen.class_names, told, split_digest(split))
 
 
 def _of_folder(chosen: ChosenModel, folder: str, part: Part, control: Control) -> Selection:
     scanned = scan(folder, control=control)
     renamed = chosen.settings.data.class_names if chosen.settings is not None else {}
-    names = tuple(renamed.get(info.folder, info.name) for info in scanned.classes)
+    names = prompt_names(scanned, renamed)
     labels = {info.folder: label for label, info in enumerate(scanned.classes)}
     everything = part == "all" or (part == "test" and not scanned.has_test)
     samples = in_test_order(
@@ -102,4 +106,5 @@ def _of_folder(chosen: ChosenModel, folder: str, part: Part, control: Control) -
             if everything or record.split == part
         ]
     )
-    return Selection(scanned.root, samples, names, "all images" if everything else part)
+    digest = split_digest(Split((), (), samples, tuple(labels)))
+    return Selection(scanned.root, samples, names, "all images" if everything else part, digest)

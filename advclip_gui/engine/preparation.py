@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from advclip_gui.engine.backbones import Backbone, load_backbone
+from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.datasets.folder import scan
 from advclip_gui.engine.datasets.loading import load_pixels, load_whole
 from advclip_gui.engine.datasets.sampling import Sample, Split, sample_split
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import DatasetScan, Problem
-    from advclip_gui.settings import DataSettings, RunSettings
+    from advclip_gui.engine.model_input import InputForm
+    from advclip_gui.settings import RunSettings
 
 
 _WHOLE_SIDE = 1.5
@@ -62,14 +64,10 @@ class Prepared:
     """"val", or "test" where there is no validation set."""
 
 
-def prompt_names(scanned: DatasetScan, data: DataSettings, folders: Sequence[str]) -> tuple[str, ...]:
-    """The name of every class in prompts: the user's, else the folder's, cleaned."""
-    cleaned = {info.folder: info.name for info in scanned.classes}
-    return tuple(data.class_names.get(folder) or cleaned[folder] for folder in folders)
-
-
-def load_set(root: Path, samples: Sequence[Sample], backbone: Backbone, control: Control) -> ImageSet:
-    """Decode samples at the backbone's size; unreadable ones are left out and logged.
+def load_set(
+    root: Path, samples: Sequence[Sample], model: Backbone | InputForm, control: Control
+) -> ImageSet:
+    """Decode samples as a model takes them; unreadable ones are left out and logged.
 
     Raises:
         DataError: not one of them can be read.
@@ -78,9 +76,9 @@ def load_set(root: Path, samples: Sequence[Sample], backbone: Backbone, control:
     images, labels, problems = load_pixels(
         root,
         samples,
-        size=backbone.image_size,
-        interpolation=backbone.interpolation,
-        resize_mode=backbone.resize_mode,
+        size=model.image_size,
+        interpolation=model.interpolation,
+        resize_mode=model.resize_mode,
         control=control,
     )
     if len(images) == 0:
@@ -131,7 +129,7 @@ def prepare(
         )
         for note in split.notes:
             control.report(Log(message=note))
-    names = prompt_names(scanned, data, split.class_folders)
+    names = prompt_names(scanned, data.class_names, split.class_folders)
     backbone = load_backbone(settings.backbone, device=device, control=control)
     load_train = load_whole_set if settings.training.augmentation == "paper" else load_set
     train = load_train(scanned.root, split.train, backbone, control)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "advclip-gui evaluation"
 VERSION: Final = 1
-SUFFIXES: Final = (".html", ".htm", ".json", ".csv")
 CSV_COLUMNS: Final = (
     "row",
     "model",

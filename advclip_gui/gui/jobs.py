@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from advclip_gui.engine.model_input import model_pixels
 from advclip_gui.gui.gpu_thread import Priority
 
 if TYPE_CHECKING:
@@ -140,12 +141,15 @@ class EvaluateJob:
 
     def run(self, session: Any, control: Control) -> tuple[ModelEvaluation, ...]:
         """Return one `ModelEvaluation` per model, in the order of `refs`."""
+        from advclip_gui.engine.class_names import prompt_names
         from advclip_gui.engine.datasets.folder import scan as scan_folder
-        from advclip_gui.engine.datasets.loading import load_pixels
         from advclip_gui.engine.datasets.sampling import sample_split, split_digest
         from advclip_gui.engine.errors import DataError
         from advclip_gui.engine.evaluation import evaluate
-        from advclip_gui.engine.evaluation_journal import journal_path
+        from advclip_gui.engine.evaluation_journal import EarlierTime, journal_path
+        from advclip_gui.engine.evaluation_provenance import evaluation_provenance
+        from advclip_gui.engine.model_input import InputForm, input_form
+        from advclip_gui.engine.preparation import ImageSet, load_set
 
         data = self.data
         scan = self.scan or scan_folder(data.folder, control=control)
@@ -159,31 +163,25 @@ class EvaluateJob:
             )
         if self.limit:
             samples = samples[: self.limit]
-        names = names_of(scan, data)
-        loaded: dict[tuple[object, ...], Any] = {}
+        names = prompt_names(scan, data.class_names)
+        digest = split_digest(split)
+        loaded: dict[InputForm, ImageSet] = {}
         results = []
         done: list[Path] = []
         for ref in self.refs:
             with session.borrow(ref, names, data.templates, control) as classifier:
-                form = pixel_form(classifier)
+                form = input_form(classifier)
                 if form not in loaded:
-                    size, interpolation, resize_mode = form
-                    loaded[form] = load_pixels(
-                        scan.root,
-                        samples,
-                        size=size,
-                        interpolation=interpolation,
-                        resize_mode=resize_mode,
-                        control=control,
-                    )
-                images, labels, problems = loaded[form]
+                    loaded[form] = load_set(scan.root, samples, form, control)
+                images = loaded[form]
                 # The same evaluation, asked for again after it was cancelled, goes on where it was.
                 asked = (self.split, self.attack, self.norm, self.steps, self.limit, self.epsilons, self.seed)
                 journal = journal_path({"model": ref, "data": data, "asked": asked})
+                earlier = EarlierTime(journal)
                 evaluation = evaluate(
                     classifier,
-                    images,
-                    labels,
+                    images.images,
+                    images.labels,
                     epsilons=self.epsilons,
                     attack=self.attack,
                     norm=self.norm,
@@ -192,18 +190,20 @@ class EvaluateJob:
                     seed=self.seed,
                     control=control,
                     model_name=ref.title,
-                    provenance={
-                        **session.provenance(ref),
-                        "protocol": "sound",
-                        "split_digest": split_digest(split),
-                        "prompts": list(data.templates),
-                    },
+                    provenance=evaluation_provenance(
+                        session,
+                        ref,
+                        data=scan.root.name,
+                        split=self.split,
+                        split_digest=digest,
+                        templates=data.templates,
+                    ),
                     resume_from=journal,
                 )
             done.append(journal)
-            unread = {problem.path for problem in problems}
-            read = tuple(sample for sample in samples if sample.path not in unread)
-            results.append(ModelEvaluation(ref, evaluation, scan.root, read))
+            read = set(images.paths)
+            seen = tuple(sample for sample in samples if sample.path in read)
+            results.append(ModelEvaluation(ref, earlier.added_to(evaluation), scan.root, seen))
         for journal in done:
             journal.unlink(missing_ok=True)
         return tuple(results)
@@ -259,34 +259,3 @@ class CallJob:
     def run(self, session: Any, control: Control) -> object:
         """Return what the call returns."""
         return self.work(session, control)
-
-
-def names_of(scan: DatasetScan, data: DataSettings) -> tuple[str, ...]:
-    """Return the class names used in prompts, in label order."""
-    return tuple(data.class_names.get(info.folder, info.name) for info in scan.classes)
-
-
-def pixel_form(classifier: Any) -> tuple[int, str, str]:
-    """Return image size, interpolation and resize mode a classifier wants its images in."""
-    backbone = getattr(classifier, "backbone", classifier)
-    return (
-        int(classifier.image_size),
-        str(getattr(backbone, "interpolation", "bicubic")),
-        str(getattr(backbone, "resize_mode", "shortest")),
-    )
-
-
-def model_pixels(image: NDArray[np.uint8] | Path, classifier: Any) -> NDArray[np.uint8]:
-    """Return uint8 (size, size, 3): exactly what the model sees of an image."""
-    from PIL import Image
-
-    from advclip_gui.engine.images import open_image, prepare
-
-    size, interpolation, resize_mode = pixel_form(classifier)
-    if isinstance(image, Path):
-        picture = open_image(image)
-    elif image.shape == (size, size, 3):
-        return image
-    else:
-        picture = Image.fromarray(image)
-    return prepare(picture, size, interpolation=interpolation, resize_mode=resize_mode)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.model_ref import ModelRef
-from advclip_gui.gui.jobs import TrainJob, names_of
+from advclip_gui.gui.jobs import TrainJob
 from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
@@ -97,7 +98,7 @@ class Workspace(QObject):
 
     def class_names(self) -> tuple[str, ...]:
         """Names used in prompts, in label order; empty before data is open."""
-        return names_of(self.scan, self.data) if self.scan is not None else ()
+        return prompt_names(self.scan, self.data.class_names) if self.scan is not None else ()
 
     def templates(self) -> tuple[str, ...]:
         """Prompt templates."""
