@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 import warnings
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from advclip_gui.engine.errors import ImageError
+from advclip_gui.engine.file_access import DamagedZipError, NotRegularError, OversizeError, open_file
+from advclip_gui.engine.image_headers import HEAD, TAIL, ImageFacts, plain_facts
 from advclip_gui.engine.image_modes import ALPHA_MODES, is_sixteen_bit, to_rgb, upright
 
 if TYPE_CHECKING:
@@ -73,16 +73,12 @@ class BadImageError(ImageError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a file's header tells; width and height are those of the upright picture."""
+class Look(NamedTuple):
+    """An image as a scan sees it: header, length in bytes, and a fingerprint of its first and last bytes."""
 
-    width: int
-    height: int
-    mode: str
-    frames: Literal["one", "animation", "pages"]
-    sixteen_bit: bool
-    transparent: bool
+    facts: ImageFacts
+    size_bytes: int
+    fingerprint: int
 
 
 def open_image(path: Path | str) -> Image:
@@ -147,6 +143,32 @@ def inspect_image(path: Path | str, *, full: bool) -> ImageFacts:
             image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
         return facts
+
+
+def look_at_image(path: Path | str, *, full: bool) -> Look:
+    """As `inspect_image`, quicker for plain files, with what tells copies apart.
+
+    Raises:
+        ImageError: as for `open_image`.
+    """
+    path = Path(path)
+    try:
+        with open_file(path) as stream:
+            head = stream.read(HEAD)
+            facts = None
+            if len(head) < HEAD:
+                size, tail = len(head), head[-TAIL:]
+            else:
+                size = stream.seek(-TAIL, os.SEEK_END) + TAIL
+                tail = stream.read(TAIL)
+                stream.seek(HEAD)
+            if not full:
+                facts = plain_facts(stream, head, tail)
+    except OSError as error:
+        raise _bad_file(path, error) from error
+    if facts is None or facts.width * facts.height > MAX_PIXELS:
+        facts = inspect_image(path, full=full)
+    return Look(facts, size, zlib.crc32(tail, zlib.crc32(head)))
 
 
 def prepare(
@@ -235,9 +257,7 @@ def _opened(path: Path) -> Iterator[Image]:
     PillowImage.MAX_IMAGE_PIXELS = MAX_PIXELS
     bombs = (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning, MemoryError)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise BadImageError(path, "unreadable", "it is not a regular file")
-        with open(path, "rb") as stream, PillowImage.open(stream, formats=_FORMATS) as image:
+        with open_file(path) as stream, PillowImage.open(stream, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PillowImage.DecompressionBombError
             yield image
@@ -272,6 +292,9 @@ def _silence_pillow() -> None:
 
 
 def _bad_file(path: Path, error: OSError) -> BadImageError:
+    if isinstance(error, NotRegularError | OversizeError | DamagedZipError):
+        kind: BadKind = "too_large" if isinstance(error, OversizeError) else "unreadable"
+        return BadImageError(path, kind, str(error))
     if isinstance(error, PermissionError):
         return BadImageError(path, "permission", "there is no permission to read it")
     if isinstance(error, FileNotFoundError):
@@ -289,7 +312,8 @@ def _damaged(path: Path, error: Exception) -> BadImageError:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        with open_file(path) as stream:
+            return stream.seek(0, os.SEEK_END)
     except OSError:
         return -1
 
@@ -297,7 +321,7 @@ def _size(path: Path) -> int:
 def _ends_properly(path: Path, image_format: str = "") -> bool:
     """Whether the last bytes show that the file is complete; False where that cannot be told."""
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             return _stream_ends_properly(stream, image_format)
     except OSError:
         return False

@@ -15,7 +15,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from advclip_gui.engine.errors import ImageError
-from advclip_gui.engine.images import BadImageError, inspect_image, open_image, open_thumbnail, prepare
+from advclip_gui.engine.images import (
+    BadImageError,
+    inspect_image,
+    look_at_image,
+    open_image,
+    open_thumbnail,
+    prepare,
+)
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 from tests import bad_images
 
@@ -342,3 +349,52 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _told(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except BadImageError as error:
+        return error.kind, error.reason
+
+
+_EVERY_KIND = [
+    make
+    for name, make in vars(bad_images).items()
+    if callable(make)
+    and not name.startswith("_")
+    and name.endswith(("jpeg", "png", "gif", "tiff", "jpg", "zero_byte", "thumbnail"))
+]
+
+
+@pytest.mark.parametrize("make", _EVERY_KIND, ids=lambda make: make.__name__)
+def test_quick_look_says_what_pillow_says(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path / "image.jpg")
+    for full in (False, True):
+        assert _told(lambda: look_at_image(path, full=full).facts) == _told(  # noqa: B023 (called at once)
+            lambda: inspect_image(path, full=full)  # noqa: B023
+        )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_quick_look_turns_photos_upright(tmp_path: Path, orientation: int, order: str) -> None:
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0112] = "maker", orientation
+    data = bad_images.encoded(
+        Image.fromarray(bad_images.noise(40, 70)), "JPEG", exif=exif, icc_profile=b"x" * 9000
+    )
+    path = bad_images.write(tmp_path / "photo.jpg", data)
+    facts = look_at_image(path, full=False).facts
+    assert facts == inspect_image(path, full=False)
+    assert (facts.width, facts.height) == ((40, 70) if orientation >= 5 else (70, 40))
+
+
+def test_copies_have_one_fingerprint_and_others_do_not(tmp_path: Path) -> None:
+    looks = [
+        look_at_image(bad_images.good_jpeg(tmp_path / f"{number}.jpg", seed=number // 2), full=False)
+        for number in range(4)
+    ]
+    assert looks[0].fingerprint == looks[1].fingerprint
+    assert looks[2].fingerprint == looks[3].fingerprint != looks[0].fingerprint

@@ -1,31 +1,37 @@
-"""Scan a class-per-folder tree of images: what is there, what can be used, what is wrong."""
+"""Scan a dataset of images: what is there, what can be used, what is wrong."""
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from advclip_gui.engine.datasets.duplicates import duplicates
+from advclip_gui.engine.datasets.layout import find_layout
 from advclip_gui.engine.datasets.pool import map_files
 from advclip_gui.engine.datasets.records import (
     SPLITS,
     ClassInfo,
     DatasetScan,
     ImageRecord,
+    ImagesFound,
     Problem,
     ProblemKind,
 )
-from advclip_gui.engine.datasets.walk import FoundFile, Tree, list_tree
 from advclip_gui.engine.errors import DataError
-from advclip_gui.engine.images import BadImageError, ImageFacts, inspect_image
+from advclip_gui.engine.file_access import is_list, is_zip
+from advclip_gui.engine.images import BadImageError, Look, look_at_image
 from advclip_gui.engine.prompts import clean_class_name
 from advclip_gui.engine.resources import demo_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.layout import LayoutName
+    from advclip_gui.engine.datasets.walk import FoundFile, Tree
+    from advclip_gui.engine.image_headers import ImageFacts
 
 __all__ = [
     "ClassInfo",
@@ -47,6 +53,9 @@ TINY_SIDE: Final = 16
 _DEMO: Final = "demo"
 _FULL_DECODE_FILES: Final = 2000
 _FULL_DECODE_BYTES: Final = 256 * 2**20
+_CHUNK: Final = 32
+"""Headers that one thread reads before the next progress and the next chance to cancel."""
+_TELL_EVERY_S: Final = 0.1
 _LAYOUT_HINT: Final = "A folder needs one sub-folder of images for each class, such as 'cat' and 'dog'."
 
 
@@ -57,29 +66,35 @@ def resolve_folder(folder: Path | str) -> Path:
     return Path(folder).expanduser().absolute()
 
 
-def scan(folder: Path | str, *, control: Control, decode: Decode = "auto") -> DatasetScan:
-    """Find the images, classes and problems of a folder; nothing in it is changed.
+def scan(
+    folder: Path | str, *, control: Control, decode: Decode = "auto", layout: LayoutName = "auto"
+) -> DatasetScan:
+    """Find the images, classes and problems of a dataset; nothing in it is changed.
+
+    While the images are being listed, `ImagesFound` events tell which.
 
     Args:
-        folder: the root of the tree, or "demo" for the bundled images.
+        folder: the root of the tree, a zip of one, a list of images, or "demo" for the bundled images.
         control: reports progress and cancels.
         decode: "header" reads headers and decodes only what does not end as it should, "full"
             decodes every file, "none" opens no file, "auto" is "full" for a small tree, else "header".
+        layout: how the images lie on disk; "auto" recognises it.
 
     Raises:
         DataError: the folder is missing or no folder, holds no usable image, or only one class.
         Cancelled: the user asked for it.
     """
     root = resolve_folder(folder)
-    _check_folder(root)
-    tree = list_tree(root, control)
+    _check_root(root)
+    found = find_layout(root, control, layout=layout, on_files=_Reporter(root, control))
+    tree = found.tree
     if not tree.files:
         raise _no_images(root, tree)
-    records, problems = _look_at(root, tree.files, decode, control)
+    records, looks, problems = _look_at(root, tree.files, decode, control)
     problems += tree.problems
     if decode != "none":
-        problems += _duplicates(root, records, control)
-    classes = _classes(records)
+        problems += duplicates(root, records, looks, control)
+    classes = _classes(records, tree.class_names)
     problems += _class_problems(tree, classes)
     if not records:
         first = problems[0]
@@ -95,18 +110,41 @@ def scan(folder: Path | str, *, control: Control, decode: Decode = "auto") -> Da
         classes=classes,
         problems=tuple(sorted(problems, key=lambda problem: (problem.path, problem.kind))),
         ignored_files=tree.ignored_files,
+        layout=found.name,
+        dataset=found.dataset,
     )
 
 
-def _check_folder(root: Path) -> None:
+class _Reporter:
+    """Tells of the images as they are found, a few times a second."""
+
+    def __init__(self, root: Path, control: Control) -> None:
+        self._root, self._control = root, control
+        self._waiting: list[FoundFile] = []
+        self._told = time.monotonic()
+        self._first = True
+
+    def __call__(self, files: Sequence[FoundFile]) -> None:
+        self._waiting += files
+        now = time.monotonic()
+        if not self._waiting or not (self._first or now - self._told > _TELL_EVERY_S):
+            return
+        records = tuple(_unseen(file) for file in self._waiting)
+        self._waiting, self._told, self._first = [], now, False
+        self._control.report(ImagesFound(root=self._root, records=records))
+
+
+def _check_root(root: Path) -> None:
     try:
         exists, is_folder = root.exists(), root.is_dir()
     except OSError as error:
         raise DataError(f"The folder {root} cannot be read: {error.strerror or error}.") from error
     if not exists:
         raise DataError(f"The folder {root} does not exist.", "Check the path, or choose another folder.")
-    if not is_folder:
-        raise DataError(f"{root} is a file, not a folder.", _LAYOUT_HINT)
+    if not is_folder and not is_zip(root) and not is_list(root):
+        raise DataError(
+            f"{root} is a file, not a folder.", f"{_LAYOUT_HINT} A zip or a list (.csv, .jsonl) will do too."
+        )
 
 
 def _no_images(root: Path, tree: Tree) -> DataError:
@@ -129,36 +167,38 @@ def _one_class(root: Path, folder: str) -> DataError:
     )
 
 
+def _unseen(file: FoundFile) -> ImageRecord:
+    return ImageRecord(file.path, file.class_name, file.split, 0, 0, file.size_bytes)
+
+
 def _look_at(
     root: Path, files: Sequence[FoundFile], decode: Decode, control: Control
-) -> tuple[list[ImageRecord], list[Problem]]:
+) -> tuple[list[ImageRecord], list[int], list[Problem]]:
+    """Return the usable images, a fingerprint of each one's first and last bytes, and the problems."""
     if decode == "none":
-        records = [
-            ImageRecord(file.path, file.class_name, file.split, 0, 0, file.size_bytes) for file in files
-        ]
-        return records, []
+        return [_unseen(file) for file in files], [], []
     small = len(files) < _FULL_DECODE_FILES and sum(file.size_bytes for file in files) < _FULL_DECODE_BYTES
     full = decode == "full" or (decode == "auto" and small)
 
-    def look(file: FoundFile) -> ImageFacts | BadImageError:
+    def look(file: FoundFile) -> Look | BadImageError:
         try:
-            return inspect_image(root / file.path, full=full)
+            return look_at_image(root / file.path, full=full)
         except BadImageError as error:
             return error
 
-    records, problems = [], []
-    outcomes = map_files(look, files, task="Checking images", control=control)
+    records, looks, problems = [], [], []
+    outcomes = map_files(look, files, task="Checking images", control=control, chunk=1 if full else _CHUNK)
     for file, outcome in zip(files, outcomes, strict=True):
         if isinstance(outcome, BadImageError):
             problems.append(Problem(file.path, outcome.kind, bad_image_sentence(outcome)))
             continue
+        facts = outcome.facts
         records.append(
-            ImageRecord(
-                file.path, file.class_name, file.split, outcome.width, outcome.height, file.size_bytes
-            )
+            ImageRecord(file.path, file.class_name, file.split, facts.width, facts.height, outcome.size_bytes)
         )
-        problems.extend(Problem(file.path, kind, message) for kind, message in _remarks(outcome))
-    return records, problems
+        looks.append(outcome.fingerprint)
+        problems.extend(Problem(file.path, kind, message) for kind, message in _remarks(facts))
+    return records, looks, problems
 
 
 def bad_image_sentence(error: BadImageError) -> str:
@@ -183,53 +223,19 @@ def _remarks(facts: ImageFacts) -> Iterable[tuple[ProblemKind, str]]:
         yield "unusual_mode", "Has transparency; laid on white."
 
 
-def _duplicates(root: Path, records: Sequence[ImageRecord], control: Control) -> list[Problem]:
-    """Compare the contents of all files that have the same length."""
-    by_size: dict[int, list[ImageRecord]] = defaultdict(list)
-    for record in records:
-        by_size[record.size_bytes].append(record)
-    suspects = [record for same in by_size.values() if len(same) > 1 for record in same]
-    suspects.sort(key=lambda record: record.path)
-
-    def digest(record: ImageRecord) -> bytes | None:
-        try:
-            with open(root / record.path, "rb") as stream:
-                return hashlib.file_digest(stream, "sha256").digest()
-        except OSError:
-            return None
-
-    first: dict[bytes, ImageRecord] = {}
-    problems = []
-    digests = map_files(digest, suspects, task="Looking for duplicates", control=control)
-    for record, content in zip(suspects, digests, strict=True):
-        if content is None:
-            continue
-        original = first.setdefault(content, record)
-        if original is record:
-            continue
-        if original.class_name != record.class_name:
-            consequence = f"; one picture cannot be both '{original.class_name}' and '{record.class_name}'"
-        elif original.split != record.split:
-            consequence = f"; an image of {original.split} is also in {record.split}"
-        else:
-            consequence = ""
-        problems.append(
-            Problem(record.path, "duplicate", f"The same file content as {original.path}{consequence}.")
-        )
-    return problems
-
-
-def _classes(records: Sequence[ImageRecord]) -> tuple[ClassInfo, ...]:
+def _classes(records: Sequence[ImageRecord], names: Mapping[str, str]) -> tuple[ClassInfo, ...]:
+    """Classes in the order the layout gives, else by folder; those without an image are left out."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         counts[record.class_name][record.split] += 1
     return tuple(
         ClassInfo(
             folder=folder,
-            name=clean_class_name(folder),
+            name=names[folder] if names else clean_class_name(folder),
             counts={split: counts[folder][split] for split in SPLITS if counts[folder][split]},
         )
-        for folder in sorted(counts)
+        for folder in (names or sorted(counts))
+        if folder in counts
     )
 
 

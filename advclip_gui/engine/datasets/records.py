@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 
+from advclip_gui.engine.events import Event
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+FoundLayout = Literal["folders", "coop", "fgvc", "imagenet", "list"]
 SplitName = Literal["train", "val", "test", "all"]
 Severity = Literal["error", "warning", "note"]
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test", "all")
 
 ProblemKind = Literal[
+    "missing",
     "unreadable",
     "truncated",
     "too_large",
@@ -37,6 +41,7 @@ ProblemKind = Literal[
 ]
 
 SEVERITIES: Final[dict[ProblemKind, Severity]] = {
+    "missing": "error",
     "unreadable": "error",
     "truncated": "error",
     "too_large": "error",
@@ -73,9 +78,20 @@ class ImageRecord:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesFound(Event):
+    """Images that a scan under way has come upon, by their names only; what is usable is told at its end."""
+
+    root: Path
+    records: tuple[ImageRecord, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class: its folder, its name in words, and how many usable images each split holds."""
+    """One class: its folder, its name in words, and how many usable images each split holds.
+
+    In a dataset that is listed, `folder` is what tells the class from the others in the list.
+    """
 
     folder: str
     name: str
@@ -104,14 +120,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class DatasetScan:
-    """An image folder as it was found: records, classes and problems, each sorted by path."""
+    """A dataset as it was found: records and problems sorted by path, classes in the order of labels."""
 
     root: Path
+    """The folder, zip or list that was opened; joined with a record's path it opens the image."""
     records: tuple[ImageRecord, ...]
     classes: tuple[ClassInfo, ...]
     problems: tuple[Problem, ...]
     ignored_files: int = 0
     """Files that are no images by their name, such as notes and lists."""
+    layout: FoundLayout = "folders"
+    """How the images lie on disk."""
+    dataset: str = ""
+    """Key of the known dataset this is, "" where it is none."""
 
     @cached_property
     def counts(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import DataError
+from advclip_gui.engine.file_access import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -253,7 +254,7 @@ def _shuffled(items: Sequence[_T], stream: str) -> list[_T]:
 
 def _file_sha256(path: Path) -> tuple[str | None, int]:
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
     except OSError:
         return None, 0

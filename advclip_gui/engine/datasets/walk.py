@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from advclip_gui.engine.datasets.records import Problem, ProblemKind, SplitName
+from advclip_gui.engine.datasets.source import SYSTEM_FOLDERS
 from advclip_gui.engine.images import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.source import Source
 
 SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
     "train": "train",
@@ -26,8 +26,12 @@ SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
 }
 """Folder names, in lower case, that mean a split."""
 
-_SYSTEM_FOLDERS: Final = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
-_REPORT_EVERY: Final = 500
+
+OnFiles = Callable[[Sequence["FoundFile"]], None]
+
+
+def ignore_files(files: Sequence[FoundFile]) -> None:
+    """Hear of files and do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Tree:
     problems: list[Problem] = field(default_factory=list)
     loose_images: int = 0
     ignored_files: int = 0
+    class_names: dict[str, str] = field(default_factory=dict)
+    """Names the layout itself gives, in the order of its labels; empty where the folders' names count."""
 
 
 @dataclass(slots=True)
@@ -60,8 +66,8 @@ class _Listing:
     images: list[tuple[str, int]] = field(default_factory=list)
 
 
-def list_tree(root: Path, control: Control) -> Tree:
-    """Walk the tree under `root`; nothing is opened.
+def list_tree(source: Source, control: Control, on_files: OnFiles = ignore_files) -> Tree:
+    """Walk a tree of class folders; nothing is opened. `on_files` hears of the files as they are found.
 
     A folder named like a split counts as one only if it holds folders: a class may be called
     "test". Symbolic links are followed, but never in a circle.
@@ -69,13 +75,14 @@ def list_tree(root: Path, control: Control) -> Tree:
     Raises:
         Cancelled: the user asked for it.
     """
-    return _Walker(root, control).walk()
+    return _Walker(source, control, on_files).walk()
 
 
 class _Walker:
-    def __init__(self, root: Path, control: Control) -> None:
-        self.root = root
+    def __init__(self, source: Source, control: Control, on_files: OnFiles) -> None:
+        self.source = source
         self.control = control
+        self.on_files = on_files
         self.tree = Tree()
 
     def walk(self) -> Tree:
@@ -111,11 +118,11 @@ class _Walker:
             self._walk_class(folder, class_name, split, known.get(folder))
 
     def _walk_class(self, folder: str, class_name: str, split: SplitName, known: _Listing | None) -> None:
-        seen = {self._identity(parent) for parent in (".", folder.rpartition("/")[0] or ".")}
+        seen = {self.source.identity(parent) for parent in (".", folder.rpartition("/")[0] or ".")}
         pending = [folder]
         while pending:
             place = pending.pop()
-            identity = self._identity(place)
+            identity = self.source.identity(place)
             if identity is not None and identity in seen:
                 self._problem(
                     place, "link_loop", "This link leads to a folder already read and is not followed."
@@ -123,25 +130,17 @@ class _Walker:
                 continue
             seen.add(identity)
             listing = known if known is not None and place == folder else self._list(place)
-            for path, size in listing.images:
-                self.tree.files.append(FoundFile(path, class_name, split, size))
-                if len(self.tree.files) % _REPORT_EVERY == 0:
-                    self.control.progress("Looking for images", len(self.tree.files), 0)
+            files = [FoundFile(path, class_name, split, size) for path, size in listing.images]
+            self.tree.files += files
+            self.on_files(files)
+            self.control.progress("Looking for images", len(self.tree.files), 0)
             pending.extend(reversed(listing.folders))
-
-    def _identity(self, place: str) -> tuple[int, int] | None:
-        try:
-            status = (self.root / place).stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
 
     def _list(self, place: str) -> _Listing:
         self.control.check()
         listing = _Listing()
         try:
-            with os.scandir(self.root / place) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            found = self.source.entries(place)
         except PermissionError:
             self._problem(place, "permission", "There is no permission to look into this folder.")
             return listing
@@ -158,11 +157,11 @@ class _Walker:
                     "bad_name",
                     "The name is not valid UTF-8, so a run could not record it; rename it.",
                 )
-            elif _is_folder(entry):
-                if entry.name.lower() not in _SYSTEM_FOLDERS:
+            elif entry.is_folder:
+                if entry.name.lower() not in SYSTEM_FOLDERS:
                     listing.folders.append(path)
             elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                listing.images.append((path, _size(entry)))
+                listing.images.append((path, entry.size_bytes))
             else:
                 self.tree.ignored_files += 1
         return listing
@@ -193,18 +192,3 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        # A link that leads to itself; as a file it will be reported.
-        return False
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        return 0
