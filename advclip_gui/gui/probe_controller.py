@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from advclip_gui.gui.jobs import ImageJob, ProbeJob
-from advclip_gui.gui.probe_jobs import CompareJob
+from advclip_gui.gui.probe_jobs import CompareJob, RepeatProbeJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from advclip_gui.engine.model_ref import ModelRef
+    from advclip_gui.engine.probe_files import SavedProbe
     from advclip_gui.engine.probe_types import ProbeRequest
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.settings import BackboneSettings
@@ -61,9 +65,16 @@ class Question:
     request: ProbeRequest
     label: int | None = None
     """The class to leave; None is what the model says of the untouched image."""
+    saved: SavedProbe | None = field(default=None, compare=False, repr=False)
+    """The probe on disk the image comes from."""
 
     def job(self, kind: type[JobKind]) -> JobKind:
-        """The work for the device."""
+        """The work for the device; a probe on disk is repeated as it was."""
+        if kind is ProbeJob and self.saved is not None and self.request == self.saved.request:
+            return cast("JobKind", self._work(partial(RepeatProbeJob, saved=self.saved)))
+        return self._work(kind)
+
+    def _work(self, kind: Callable[..., JobKind]) -> JobKind:
         return kind(
             ref=self.ref,
             class_names=self.class_names,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from advclip_gui.gui.gpu_thread import Priority
-from advclip_gui.gui.jobs import model_pixels
+from advclip_gui.gui.jobs import ProbeJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.model_ref import ModelRef
+    from advclip_gui.engine.probe_files import SavedProbe
 
 
 @dataclass
@@ -33,6 +34,7 @@ class CompareJob:
 
     def run(self, session: Any, control: Control) -> object:
         """Return one engine's Compared per model, in the order of `refs`."""
+        from advclip_gui.engine.model_input import model_pixels
         from advclip_gui.engine.probe import probe
         from advclip_gui.engine.probe_compare import attacked, transferred
 
@@ -47,6 +49,21 @@ class CompareJob:
                 else:
                     answers.append(transferred(classifier, pixels, source.adversarial, control=control))
         return tuple(answers)
+
+
+@dataclass
+class RepeatProbeJob(ProbeJob):
+    """A saved probe once more, with everything as it was: on a CPU the number of threads too."""
+
+    saved: SavedProbe | None = None
+
+    def ask(self, classifier: Any, pixels: NDArray[np.uint8], control: Control) -> object:
+        """Return the engine's ProbeResult."""
+        from advclip_gui.engine.probe_repeat import repeat_probe
+
+        if self.saved is None:
+            return super().ask(classifier, pixels, control)
+        return repeat_probe(self.saved, classifier, image=pixels, control=control).result
 
 
 @dataclass
@@ -70,6 +87,7 @@ class GalleryJob:
     def run(self, session: Any, control: Control) -> object:
         """Report a GalleryItem for each image; return how many were answered."""
         from advclip_gui.engine.images import BadImageError
+        from advclip_gui.engine.model_input import model_pixels
         from advclip_gui.engine.probe_gallery import gallery_item, unreadable_item
 
         answered = 0

@@ -9,11 +9,16 @@ from advclip_gui.engine.attacks.catalog import attack_info
 from advclip_gui.engine.probe_types import length_text
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from advclip_gui.engine.events import ProbeStep
     from advclip_gui.engine.probe_types import ProbeRequest, ProbeResult
 
 FLIPPED, HELD, WRONG, NEUTRAL = "flipped", "held", "wrong", "neutral"
 """Tones: the attack changed the prediction; it did not; it was wrong before; nothing is known yet."""
+
+_ONE = {"steps": "step", "queries": "query"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,8 @@ def request_text(request: ProbeRequest) -> str:
     info = attack_info(request.attack)
     parts = [info.title]
     if "steps" in info.options:
-        parts.append(f"{request.steps} steps" if request.steps != 1 else "1 step")
+        steps = str(getattr(info, "steps_name", "steps"))
+        parts.append(f"{request.steps} {steps if request.steps != 1 else _ONE.get(steps, steps)}")
     if "restarts" in info.options and request.restarts > 1:
         parts.append(f"{request.restarts} restarts")
     if request.norm == "Linf":
@@ -114,3 +120,17 @@ def request_text(request: ProbeRequest) -> str:
     else:
         parts.append(f"L2 {request.epsilon:.4g}")
     return " · ".join(parts)
+
+
+def seen_text(whole: tuple[int, ...], seen: tuple[int, ...]) -> str:
+    """Say what the model sees of an image; shapes (H, W, 3) of the file and of the model's input."""
+    here = f"{seen[1]} × {seen[0]} px"
+    if whole[:2] == seen[:2]:
+        return f"The model sees this: all {here}"
+    return f"The model sees this: {here} of {whole[1]} × {whole[0]}"
+
+
+def size_text(perturbation: NDArray[np.float32]) -> str:
+    """Write how large a perturbation (H, W, 3) is, in both norms."""
+    largest = float(abs(perturbation).max(initial=0.0)) * 255
+    return f"Largest change {largest:.3g}/255 · L2 {float((perturbation**2).sum()) ** 0.5:.3g}"

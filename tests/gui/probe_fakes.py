@@ -45,10 +45,14 @@ class HandBackend(QObject):
         ]
 
     def last(self, kind: str = "ProbeJob") -> tuple[Any, JobHandle]:
-        return [(job, handle) for job, handle in self.submitted if type(job).__name__ == kind][-1]
+        return [(job, handle) for job, handle in self.submitted if _is(job, kind)][-1]
 
     def count(self, kind: str = "ProbeJob") -> int:
-        return sum(type(job).__name__ == kind for job, _ in self.submitted)
+        return sum(_is(job, kind) for job, _ in self.submitted)
+
+
+def _is(job: Any, kind: str) -> bool:
+    return kind in {base.__name__ for base in type(job).__mro__}
 
 
 def end(handle: JobHandle, kind: str, payload: object = None) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from PySide6.QtTest import QTest
 
+from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.bar_painting import percent
 from advclip_gui.gui.widgets.bar_rows import StableRows
-from advclip_gui.gui.widgets.probability_bars import ProbabilityBars, percent
+from advclip_gui.gui.widgets.probability_bars import ProbabilityBars
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -115,6 +117,24 @@ def test_one_class_too_many_for_the_others_row_is_shown_itself(bars: Probability
     bars.set_subject(names, even, even)
     assert len(bars.rows) == 7
     assert bars.maximumHeight() == round(bars._row_height() * 9)
+
+
+@pytest.mark.parametrize("width", [800, 277])
+def test_a_sure_bar_is_long_enough_to_be_compared_in_a_narrow_place_too(
+    bars: ProbabilityBars, width: int
+) -> None:
+    bars.setMinimumSize(0, 0)
+    bars.resize(width, bars.height())
+    bars.set_subject(("automobile", "dog"), (1.0, 0.0), (0.0, 1.0), label=0)
+    image = bars.grab().toImage()
+    look = theme.current()
+    for role in ("clean", "adversarial"):
+        colour = look.qcolor(role).rgb()
+        ratio = bars.devicePixelRatioF()
+        longest = max(
+            sum(image.pixel(x, y) == colour for x in range(image.width())) for y in range(image.height())
+        )
+        assert longest >= 60 * ratio
 
 
 def test_clearing_and_speaking(bars: ProbabilityBars) -> None:

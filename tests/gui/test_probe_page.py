@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QWidget
 
+from advclip_gui.engine.attacks import catalog
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.model_ref import ModelRef
@@ -25,7 +27,9 @@ from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.pages.probe import ProbePage
-from advclip_gui.gui.probe_jobs import GalleryJob
+from advclip_gui.gui.probe_jobs import GalleryJob, RepeatProbeJob
+from advclip_gui.gui.probe_text import request_text
+from advclip_gui.gui.widgets import attack_chooser, attack_form
 from advclip_gui.gui.widgets.image_canvas import to_array, to_qimage
 from advclip_gui.gui.workspace import Workspace
 from advclip_gui.settings import BackboneSettings
@@ -75,7 +79,7 @@ class Bench:
         view = self.page.strip.view
         index = view.model().index(row, 0)
         QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center())
-        self.qtbot.waitUntil(lambda: self.page._image is not None and not self.page.reader.busy)
+        self.qtbot.waitUntil(lambda: self.page.asking.image is not None and not self.page.reader.busy)
 
     def asked(self, count: int) -> tuple[Any, Any]:
         """Wait until so many probes were asked for; the latest and its handle."""
@@ -125,8 +129,8 @@ def bench(qtbot: QtBot, io: IoPool, tmp_path: Path) -> Iterator[Bench]:
 
 def test_without_data_the_page_says_what_to_do(qtbot: QtBot, io: IoPool) -> None:
     bench = Bench(qtbot, HandBackend(), io)
-    assert bench.page.empty.isVisible()
-    qtbot.mouseClick(bench.page._data_button, Qt.MouseButton.LeftButton)
+    assert bench.page.pages.data_button.isVisible()
+    qtbot.mouseClick(bench.page.pages.data_button, Qt.MouseButton.LeftButton)
     assert bench.visited == ["data"]
     bench.page.shut_down()
 
@@ -163,7 +167,8 @@ def test_clicking_an_image_attacks_it_and_tells_the_flip(bench: Bench) -> None:
     assert stage.adversarial.detail.text() == "dog 90.0 %"
     assert "Zero-shot" in stage.facts.text()
     assert "PGD · 10 steps · L∞ · 2/255" in stage.facts.text()
-    assert "8 × 8" in stage.facts.text()
+    assert stage.seen.text() == "The model sees this: 8 × 8 px of 32 × 32"
+    assert stage.size.text().startswith("Largest change 2/255 · L2 ")
     assert stage.updating.text() == ""
 
 
@@ -293,6 +298,25 @@ def test_a_slow_attack_shows_its_steps_as_they_come(bench: Bench) -> None:
     assert bench.sentence == "cat → dog at 2/255"
 
 
+def test_steps_of_the_same_image_move_the_bars_instead_of_clearing_them(bench: Bench) -> None:
+    bench.pick(0)
+    bench.answer(1, side=160)
+    rows = bench.page.stage.bars.rows
+    bench.page.panel.form.set_epsilon(3 / 255)
+    job, handle = bench.asked(2)
+    result = fake_result(job.request, NAMES, side=160)
+    handle.deliver("started", None)
+    handle.deliver("event", result.steps[1])
+    bars = bench.page.stage.bars
+    assert bars.rows == rows
+    assert bars.values["cat"] == (pytest.approx(0.95), pytest.approx(result.steps[1].probabilities[0]))
+    bench.pick(1)
+    job, handle = bench.asked(3)
+    handle.deliver("started", None)
+    handle.deliver("event", fake_result(job.request, NAMES, side=160).steps[1])
+    assert bars.rows == ()  # nothing is known of this image yet
+
+
 # The attack's settings -------------------------------------------------------------------------------
 
 
@@ -328,6 +352,41 @@ def test_fgsm_has_no_steps(bench: Bench) -> None:
     assert job.request.attack == "fgsm"
     assert not form.details.steps.isVisible()
     assert form.details.seed.isVisible()
+
+
+def test_the_form_copes_with_any_attack_of_the_catalogue(
+    qtbot: QtBot, io: IoPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = catalog.AttackInfo(
+        "spin",
+        "Spin",
+        "One that came later.",
+        norms=("L2",),
+        options=frozenset({"steps", "something_else"}),
+        default_steps=42,
+        steps_name="turns",
+    )
+    for module in (catalog, attack_chooser, attack_form):
+        monkeypatch.setattr(module, "INFOS", (*catalog.INFOS, new))
+    form = attack_form.AttackForm()
+    qtbot.addWidget(form)
+    form.show()
+    choose_attack(form, "spin")
+    request = form.request()
+    assert request is not None
+    assert (request.attack, request.norm, request.epsilon, request.steps) == ("spin", "L2", 0.5, 42)
+    assert not form.norm._buttons["Linf"].isEnabled()
+    assert form.details.steps.isVisible()
+    assert form.details.steps.accessibleName() == "Turns"
+    assert not form.details.random_start.isVisible()
+    assert request_text(request) == "Spin · 42 turns · L2 0.5"
+    kept = form.values()
+    choose_attack(form, "pgd")
+    assert form.norm._buttons["Linf"].isEnabled()
+    form.set_values(kept)
+    assert form.request() == request
+    with pytest.raises(ValueError, match="no values of an attack"):
+        form.set_values({**kept, "norm": "Linf"})
 
 
 def test_each_norm_keeps_its_own_epsilon(bench: Bench) -> None:
@@ -418,6 +477,21 @@ def test_heat_map_and_signed_view_of_the_same_perturbation(bench: Bench) -> None
 
 
 # Models ----------------------------------------------------------------------------------------------
+
+
+def test_the_colour_scale_tells_what_the_colours_mean(bench: Bench) -> None:
+    legend = bench.page.stage.legend
+    bench.pick(0)
+    assert (legend.low, legend.high) == ("", "")
+    bench.answer(1)
+    assert (legend.low, legend.high) == ("−2.55/255", "+2.55/255")  # 0.5 / 50
+    assert "amplified 50 times" in legend.accessibleDescription()
+    bench.qtbot.mouseClick(bench.page.stage.perturbation_mode._buttons["heat"], Qt.MouseButton.LeftButton)
+    assert (legend.low, legend.high) == ("0", "2/255")
+    bench.page.stage.replay.slider.setValue(2)  # half of the steps, half of the change
+    assert (legend.low, legend.high) == ("0", "1/255")
+    assert bench.page.stage.size.text().startswith("Largest change 1/255")
+    assert legend.grab().toImage().pixelColor(legend.width() // 4, legend.height() // 2).blue() > 100
 
 
 def live_and_adapter(bench: Bench) -> tuple[ModelRef, ModelRef]:
@@ -542,20 +616,42 @@ def test_pasting_an_image_and_pasting_nothing(bench: Bench) -> None:
     assert (shown.width(), shown.height()) == (20, 20)
 
 
-def test_dropping_an_image_file(bench: Bench, tmp_path: Path) -> None:
-    path = bad_images.good_jpeg(tmp_path / "dropped.jpg", seed=9)
+def drop(page: ProbePage, path: Path) -> None:
+    """Drag a file over the page and let it go."""
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    bench.page.dropEvent(event)
-    bench.asked(1)
+    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, mime, buttons, keys)
+    enter.ignore()
+    page.dragEnterEvent(enter)
+    assert enter.isAccepted()
+    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, buttons, keys)
+    page.dropEvent(event)
     assert event.isAccepted()
+
+
+@pytest.mark.parametrize("way", ["file", "dropped", "pasted"])
+def test_a_picture_taken_upright_is_shown_upright(bench: Bench, tmp_path: Path, way: str) -> None:
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    Image.new("RGB", (64, 32), "navy").save(path, exif=exif)
+    if way == "file":
+        bench.page.strip.take_file(path)
+    elif way == "dropped":
+        drop(bench.page, path)
+    else:
+        mime = QMimeData()
+        mime.setData("image/jpeg", path.read_bytes())
+        bench.page.strip.take_mime(mime)
+    job, _ = bench.asked(1)
+    assert job.image.shape == (64, 32, 3)
+
+
+def test_dropping_an_image_file(bench: Bench, tmp_path: Path) -> None:
+    path = bad_images.good_jpeg(tmp_path / "dropped.jpg", seed=9)
+    drop(bench.page, path)
+    bench.asked(1)
 
 
 def test_filters_choose_what_the_strip_shows(bench: Bench) -> None:
@@ -677,6 +773,34 @@ def test_copying_the_adversarial_image(bench: Bench) -> None:
     assert np.array_equal(to_array(QGuiApplication.clipboard().image()), result.adversarial)
 
 
+@pytest.mark.parametrize("view", ["stage", "compare", "gallery"])
+def test_every_control_is_reached_by_keyboard_and_named(bench: Bench, view: str) -> None:
+    bench.extra = list(live_and_adapter(bench))
+    bench.workspace.models_changed.emit()
+    bench.pick(0)
+    bench.answer(1)
+    bench.page.views.show_view(view)
+    bench.page.activateWindow()
+    known = {
+        widget for widget in bench.page.findChildren(QWidget) if widget.isVisible() and takes_focus(widget)
+    }
+    assert len(known) > 12
+    for widget in known:
+        words = widget.accessibleName() or getattr(widget, "text", str)()
+        assert words, widget.objectName()
+    reached, widget = set(), bench.page.nextInFocusChain()
+    while widget is not bench.page and widget not in reached:
+        reached.add(widget)
+        widget = widget.nextInFocusChain()
+    assert known <= reached
+
+
+def takes_focus(widget: QWidget) -> bool:
+    """Whether Tab stops here; the text inside a spin box belongs to it."""
+    inner = widget.focusProxy() is not None or widget.objectName().startswith("qt_")
+    return bool(widget.focusPolicy() & Qt.FocusPolicy.TabFocus) and widget.isEnabled() and not inner
+
+
 # A saved probe -----------------------------------------------------------------------------------------
 
 
@@ -717,6 +841,57 @@ def test_a_saved_probe_is_opened_and_repeated(bench: Bench, tmp_path: Path) -> N
     bench.page.panel.form.set_epsilon(3 / 255)
     bench.answer(5)
     assert not bench.page.banner.isVisible()
+
+
+def test_a_saved_probe_is_repeated_with_its_own_number_of_threads(bench: Bench, tmp_path: Path) -> None:
+    import torch
+
+    bench.pick(0)
+    bench.answer(1)
+    wanted = torch.get_num_threads() + 1
+    save_and_open(bench, tmp_path, provenance={"threads": str(wanted)})
+    job, _ = bench.asked(4)
+    assert isinstance(job, RepeatProbeJob)
+    before = torch.get_num_threads()
+    result = job.run(TinySession(8), Control())
+    assert result.provenance["threads"] == str(wanted)
+    assert torch.get_num_threads() == before
+    bench.page.panel.form.set_epsilon(3 / 255)
+    job, _ = bench.asked(5)
+    assert not isinstance(job, RepeatProbeJob)
+
+
+def test_a_saved_probe_dropped_on_the_empty_page_brings_all_it_needs(
+    bench: Bench, qtbot: QtBot, io: IoPool, tmp_path: Path
+) -> None:
+    bench.pick(0)
+    bench.answer(1)
+    path = save_and_open(bench, tmp_path)
+    bench.asked(4)
+    other = Bench(qtbot, HandBackend(), io)
+    drop(other.page, path)
+    job, handle = other.asked(1)
+    assert (job.class_names, job.label) == (NAMES, 0)
+    end(handle, "finished", fake_result(job.request, NAMES))
+    assert other.page.banner.level == "success"
+    assert other.page.stage.isVisible()
+    other.page.shut_down()
+
+
+def test_the_empty_page_says_why_it_cannot_take_an_image_or_another_file(
+    qtbot: QtBot, io: IoPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(qtbot, HandBackend(), io)
+    QGuiApplication.clipboard().setImage(to_qimage(np.full((9, 9, 3), 7, np.uint8)))
+    bench.page.strip.paste()
+    qtbot.waitUntil(lambda: "open a folder first" in bench.page.pages.empty_banner.message)
+    path = tmp_path / "other.json"
+    path.write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
+    qtbot.mouseClick(bench.page.pages.saved_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "is not a saved probe" in bench.page.pages.empty_banner.message)
+    assert bench.backend.count() == 0
+    bench.page.shut_down()
 
 
 def test_a_probe_that_comes_out_different_says_what_differs(bench: Bench, tmp_path: Path) -> None:
@@ -908,7 +1083,7 @@ def test_clicking_an_image_of_the_gallery_opens_it(bench: Bench) -> None:
     place = grid.visualRect(grid.entries.index(0, 0)).center()
     QTest.mouseClick(grid.viewport(), Qt.MouseButton.LeftButton, pos=place)
     bench.qtbot.waitUntil(lambda: bench.backend.count() == 1)
-    image = bench.page._image
+    image = bench.page.asking.image
     assert image is not None
     assert (image.title, image.label) == (job.paths[4], 1)
     assert bench.page.views.shown == "stage"

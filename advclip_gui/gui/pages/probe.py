@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeySequence, QShortcut, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from advclip_gui.gui import theme
-from advclip_gui.gui.probe_controller import DRAG_PAUSE_MS, PickedImage, ProbeController, Question
+from advclip_gui.gui.probe_asking import ProbeAsking
 from advclip_gui.gui.probe_images import ImageReader
 from advclip_gui.gui.probe_saving import ProbeSaver
 from advclip_gui.gui.saved_probe import SavedProbeReader
-from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PrimaryButton
-from advclip_gui.gui.widgets.image_strip import ImageStrip, image_in
-from advclip_gui.gui.widgets.probe_panel import ProbePanel, fit_text
-from advclip_gui.gui.widgets.probe_views import COMPARE, STAGE, ProbeViews
+from advclip_gui.gui.widgets.image_strip import PROBE_SUFFIX, image_in
+from advclip_gui.gui.widgets.probe_layout import ProbeLayout
+from advclip_gui.gui.widgets.probe_views import STAGE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from advclip_gui.engine.events import ProbeStep
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.probe_types import ProbeResult
     from advclip_gui.gui.bridge import Backend, ErrorInfo
     from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.gui.probe_controller import PickedImage, Question
     from advclip_gui.gui.workspace import Workspace
-
-PARTIAL_STEPS_FROM = 24
-"""Images with at least this many thousand pixels are slow enough to show the attack's steps as they come."""
 
 
 class ProbePage(QWidget):
@@ -44,58 +38,20 @@ class ProbePage(QWidget):
         self.setObjectName("probePage")
         self.setAcceptDrops(True)
         self._workspace = workspace
-        self._backend = backend
-        self._io = io
-        self._image: PickedImage | None = None
-        self.controller = ProbeController(backend, self)
         self.saver = ProbeSaver(io, self)
         self.saved = SavedProbeReader(io, self)
         self.reader = ImageReader(workspace, io, self)
-        self._build()
-        self._connect()
-        self._on_scan()
-        self._on_models()
-
-    # Building --------------------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        look = theme.current()
-        self.panel = ProbePanel(self._backend)
-        self.views = ProbeViews(self._backend, self._io)
-        self.stage = self.views.stage
-        self.strip = ImageStrip(self._io)
-        self.banner = Banner()
-        self.banner.setObjectName("probeBanner")
-        self.pages = QStackedWidget()
-        work = QWidget()
-        row = QHBoxLayout(work)
-        row.setContentsMargins(look.l, look.m, look.l, look.m)
-        row.setSpacing(look.l)
-        row.addWidget(self.panel)
-        column = QVBoxLayout()
-        column.setSpacing(look.s)
-        column.addWidget(self.banner)
-        column.addWidget(self.views, 1)
-        column.addWidget(self.strip)
-        row.addLayout(column, 1)
-        self._demo_button = PrimaryButton(
-            "Try the demo", "play", name="probeDemo", tip="Open the bundled photos."
-        )
-        self._data_button = Button("Open image folder", "folder-open-outline", name="probeOpenData")
-        self._data_button.setToolTip("Go to the Data page and choose a folder with one sub-folder per class.")
-        self.empty = EmptyState(
-            "target",
-            "Nothing to attack yet",
-            "Open a folder of images first: its class names are what the model chooses between. "
-            "After that any image will do, also one from disk or from the clipboard.",
-            [self._demo_button, self._data_button],
-        )
-        fit_text(self.empty)
-        self.pages.addWidget(self.empty)
-        self.pages.addWidget(work)
+        self.pages = ProbeLayout(backend, io)
+        self.panel, self.views, self.strip = self.pages.panel, self.pages.views, self.pages.strip
+        self.stage, self.banner = self.views.stage, self.pages.banner
+        self.asking = ProbeAsking(workspace, backend, self.panel, self.views, self.saved, self)
+        self.controller = self.asking.controller
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.pages)
+        self._connect()
+        self._on_scan()
+        self._on_models()
 
     def _connect(self) -> None:
         workspace, panel, strip = self._workspace, self.panel, self.strip
@@ -104,9 +60,9 @@ class ProbePage(QWidget):
         workspace.models_changed.connect(self._on_models)
         workspace.training_changed.connect(self._on_follow)
         workspace.probe_requested.connect(self._on_requested)
-        self._backend.engine_ready.connect(self._show_waiting)
-        self._demo_button.clicked.connect(self._open_demo)
-        self._data_button.clicked.connect(self._open_data)
+        self.pages.demo_button.clicked.connect(self._open_demo)
+        self.pages.data_button.clicked.connect(self._open_data)
+        self.pages.saved_button.clicked.connect(strip.choose_probe)
         strip.picked.connect(self.reader.take_record)
         strip.file_chosen.connect(self._on_file)
         strip.refilled.connect(self._offer_gallery)
@@ -136,10 +92,9 @@ class ProbePage(QWidget):
         self.stage.replay.moved.connect(self._on_follow)
         for view in self.stage.views:
             view.copied.connect(self._on_copied)
-        self.controller.answered.connect(self._on_answer)
-        self.controller.stepped.connect(self._on_step)
-        self.controller.failed.connect(self._on_failed)
-        self.controller.busy_changed.connect(self._show_waiting)
+        self.asking.answered.connect(self._on_answer)
+        self.asking.failed.connect(self._show_error)
+        self.asking.changed.connect(self._update_actions)
         for keys, action in (
             (QKeySequence.StandardKey.Paste, strip.paste),
             (QKeySequence.StandardKey.Save, self.save),
@@ -156,7 +111,7 @@ class ProbePage(QWidget):
         self.views.ask_comparison(None, dragging=False)
         self.views.gallery.clear()
         self._set_image(None)
-        self.pages.setCurrentIndex(0 if scan is None else 1)
+        self.pages.show_work(scan is not None)
         self.strip.set_scan(scan, self._names())
         self.panel.form.set_classes(self._workspace.class_names())
         self.stage.clear(
@@ -189,7 +144,7 @@ class ProbePage(QWidget):
         self.panel.follow.setVisible(live)
         looking = self.stage.isVisible() and self.stage.replay.at_end and not self.panel.smallest.searching
         self.controller.set_follow(
-            live and looking and self.panel.follow.isChecked() and self._image is not None
+            live and looking and self.panel.follow.isChecked() and self.asking.image is not None
         )
 
     def _names(self) -> dict[str, str]:
@@ -212,7 +167,7 @@ class ProbePage(QWidget):
             self.reader.take_record(record)
 
     def _on_file(self, path: Path) -> None:
-        if path.suffix.lower() == ".json":
+        if path.suffix.lower() == PROBE_SUFFIX:
             self.saved.open(path)
         else:
             self.reader.take_file(path)
@@ -223,7 +178,7 @@ class ProbePage(QWidget):
             return
         self.reader.cancel()
         self.views.show_view(STAGE)
-        self.pages.setCurrentIndex(1)
+        self.pages.show_work(True)
         ref, problem = self.saved.model()
         if ref is not None:
             self.panel.models.choose_like(ref)
@@ -234,8 +189,13 @@ class ProbePage(QWidget):
             self.banner.show_message("warning", problem)
 
     def _set_image(self, image: PickedImage | None) -> None:
-        from_disk = self.saved.of(self._image) is not None
-        self._image = image
+        if image is not None and not self.pages.working:
+            self.pages.say(
+                "info", "An image alone cannot be attacked: open a folder first, for its class names."
+            )
+            return
+        from_disk = self.saved.of(self.asking.image) is not None
+        self.asking.image = image
         if from_disk and self.saved.of(image) is None:
             self.panel.form.set_classes(self._workspace.class_names())
         self.banner.clear()
@@ -247,80 +207,18 @@ class ProbePage(QWidget):
 
     # Asking ----------------------------------------------------------------------------------------
 
-    def _question(self) -> Question | None:
-        ref, request = self.panel.models.ref(), self.panel.form.request()
-        names, templates, label = self._workspace.class_names(), self._workspace.templates(), None
-        saved = self.saved.of(self._image)
-        if saved is not None:
-            names, label = saved.class_names, saved.label
-            templates = tuple(saved.model.get("templates") or templates)
-        if self._image is None or ref is None or request is None or not names:
-            return None
-        return Question(ref, names, templates, self._image, request, label)
-
     def _ask(self, dragging: bool = False) -> None:
-        question = self._question()
         self._offer_gallery()
-        comparing = self.views.shown == COMPARE
-        self.views.ask_comparison(question if comparing else None, dragging=dragging)
-        self.panel.smallest.set_question(question)
-        if self.views.shown != STAGE:
-            self.controller.ask(None)
-            self._update_actions()
-            return
-        if question is None and self._image is not None and self.stage.result is None:
-            self.stage.show_image(self._image, "Not attacked")
-        live = question is not None and question.ref.kind == "live"
-        if question is not None and question == self.stage.question and not live:
-            self.controller.ask(None)  # back to what is on screen
-        else:
-            self.controller.ask(question, pause_ms=DRAG_PAUSE_MS if dragging else 0)
-        self._show_waiting()
-        self._update_actions()
+        self.asking.ask(dragging)
 
     def _on_answer(self, question: Question, result: ProbeResult) -> None:
-        question.image.prepared.setdefault(question.ref.backbone, result.original)
         self.banner.clear()
-        self.stage.show_result(question, result)
         repeated = self.saved.verdict(question, result)
         if repeated is not None:
             self.banner.show_message(*repeated)
-        self._show_waiting()
-        self._update_actions()
-
-    def _on_step(self, question: Question, step: ProbeStep) -> None:
-        slow = step.adversarial.shape[0] * step.adversarial.shape[1] >= PARTIAL_STEPS_FROM * 1000
-        if slow and question != self.stage.question:
-            self.stage.show_partial(question, step)
-            self._update_actions()
-
-    def _on_failed(self, question: Question, error: ErrorInfo) -> None:
-        if self.stage.question is None or self.stage.question.image is not question.image:
-            self.stage.show_image(question.image, "Not attacked")
-        self._show_error(error)
-        self._show_waiting()
-        self._update_actions()
 
     def _show_error(self, error: ErrorInfo) -> None:
-        self.banner.show_message("error", error.sentence, error.details)
-
-    def _show_waiting(self) -> None:
-        """Say what is going on, and whether what is on screen belongs to the controls."""
-        if not self.controller.busy:
-            wrong = self._image is not None and self.stage.result is not None and self._question() is None
-            self.stage.set_updating("Not updated: a value is wrong" if wrong else "", dim=wrong)
-            return
-        wanted = self.controller.wanted
-        if not self._backend.ready and self._backend.engine_error is None:
-            text = "The engine is loading …"
-            self.stage.say_waiting("Waiting for the engine …")
-        elif wanted == self.stage.question:
-            text = "Following training …"
-        else:
-            text = "Updating …" if self.stage.result is not None else "Attacking …"
-            if self.stage.adversarial.image is None:
-                self.stage.say_waiting("Attacking …")
-        self.stage.set_updating(text, dim=wanted != self.stage.question)
+        self.pages.say("error", error.sentence, error.details)
 
     def _update_actions(self) -> None:
         looking = self.views.shown == STAGE
@@ -382,8 +280,11 @@ class ProbePage(QWidget):
         self._workspace.navigate.emit("data")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take image files and pictures; folders go to the window."""
-        if self._workspace.scan is not None and image_in(event.mimeData()) is not None:
+        """Take image files, pictures and saved probes; folders go to the window."""
+        found = image_in(event.mimeData())
+        if isinstance(found, Path) and found.suffix.lower() == PROBE_SUFFIX:
+            event.acceptProposedAction()  # it brings its own classes
+        elif self._workspace.scan is not None and found is not None:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:

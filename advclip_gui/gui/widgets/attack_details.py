@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
 from advclip_gui.engine.attacks.catalog import MAX_RESTARTS, MAX_STEPS, AttackInfo
@@ -60,6 +61,7 @@ class AttackDetails(QWidget):
         self.form.setHorizontalSpacing(look.m)
         self.form.setVerticalSpacing(look.s)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        width = round(QFontMetricsF(look.font()).horizontalAdvance("Step size"))
         for label, field in (
             ("Steps", self.steps),
             ("Step size", self.step_size),
@@ -70,6 +72,8 @@ class AttackDetails(QWidget):
         ):
             text = QLabel(label)
             text.setMinimumHeight(look.control_height)
+            # As wide as the widest, hidden ones too: the fields stand still when the attack changes.
+            text.setMinimumWidth(width)
             text.setBuddy(field)
             self.form.addRow(text, field)
         for number in self.numbers().values():

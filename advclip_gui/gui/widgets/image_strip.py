@@ -6,8 +6,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QModelIndex, QSize, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QImage, QWheelEvent
+from PySide6.QtCore import QBuffer, QMimeData, QModelIndex, QSize, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QImage, QImageReader, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from advclip_gui.gui.io_thread import IoPool
 
 THUMBNAIL = 60
+PROBE_SUFFIX = ".json"
+_ENCODED = ("image/png", "image/webp", "image/tiff", "image/jpeg")
+"""Kinds of files a program may offer instead of a picture; those without loss first."""
 _SPLIT_NAMES = {
     "test": "Test images",
     "val": "Validation images",
@@ -54,10 +57,17 @@ def image_in(mime: QMimeData) -> QImage | Path | None:
         path = Path(url.toLocalFile())
         if url.isLocalFile() and not path.is_dir():
             return path
-    if mime.hasImage():
-        image = mime.imageData()
-        return image if isinstance(image, QImage) and not image.isNull() else None
-    return None
+    encoded = next((kind for kind in _ENCODED if mime.hasFormat(kind)), None)
+    if encoded is not None:
+        buffer = QBuffer()
+        buffer.setData(mime.data(encoded))
+        reader = QImageReader(buffer)
+        reader.setAutoTransform(True)  # Qt's own decoding leaves a picture as the camera lay
+        image = reader.read()
+        if not image.isNull():
+            return image
+    image = mime.imageData() if mime.hasImage() else None
+    return image if isinstance(image, QImage) and not image.isNull() else None
 
 
 class _Strip(QListView):
@@ -214,8 +224,15 @@ class ImageStrip(QWidget):
     def choose_file(self) -> None:
         """Ask for an image file."""
         patterns = " ".join(f"*{suffix}" for suffix in sorted(IMAGE_SUFFIXES))
-        kinds = f"Images and saved probes ({patterns} *.json);;All files (*)"
+        kinds = f"Images and saved probes ({patterns} *{PROBE_SUFFIX});;All files (*)"
         name, _ = QFileDialog.getOpenFileName(self, "Open an image or a saved probe", "", kinds)
+        if name:
+            self.take_file(Path(name))
+
+    def choose_probe(self) -> None:
+        """Ask for a saved probe."""
+        kinds = f"Saved probes (*{PROBE_SUFFIX})"
+        name, _ = QFileDialog.getOpenFileName(self, "Open a saved probe", "", kinds)
         if name:
             self.take_file(Path(name))
 

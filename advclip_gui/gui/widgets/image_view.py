@@ -62,6 +62,8 @@ class ImageView(QWidget):
         self.canvas.setAccessibleName(title)
         self.canvas.setToolTip(f"{tip} Wheel or + and − zoom, drag to pan, double click or 0 to fit.".strip())
         column.addWidget(self.canvas, 1)
+        self.footer = QHBoxLayout()
+        column.addLayout(self.footer)
         self._make_menu(title)
 
     def _make_menu(self, title: str) -> None:

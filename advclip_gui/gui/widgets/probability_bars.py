@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEasingCurve, QEvent, QRectF, QSize, Qt, QVariantAnimation
+from PySide6.QtCore import QEasingCurve, QEvent, QSize, Qt, QVariantAnimation
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QFontMetricsF,
     QHelpEvent,
     QHideEvent,
@@ -18,30 +17,23 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.bar_painting import BarPainter, BarRow
 from advclip_gui.gui.widgets.bar_rows import StableRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ANIMATION_MS = 140
-_MARK = 14
-_POINTER = 20
-
-
-def percent(share: float) -> str:
-    """Write a share in [0, 1] for reading: 98.3 %, 0.2 %, <0.1 %."""
-    if 0 < share < 0.001:
-        return "<0.1 %"
-    if 0.999 < share < 1:
-        return ">99.9 %"
-    return f"{100 * share:.1f} %"
+_MARKS = (("check-decagram-outline", "good"), ("bullseye-arrow", "warning"))
+"""Behind the true label and the target."""
 
 
 class ProbabilityBars(QWidget):
     """Two mirrored bar charts; the left one grows to the left, the right one to the right.
 
     Rows keep their class while epsilon is dragged (`StableRows`). The predicted class of each side is
-    bold and pointed at; the true label and the target carry a mark besides the colour.
+    bold and pointed at; the true label and the target carry a mark besides the colour. In a narrow place
+    the two bars of a class lie one above the other, the clean one on top.
     """
 
     def __init__(self, rows: int = 6, parent: QWidget | None = None) -> None:
@@ -169,7 +161,7 @@ class ProbabilityBars(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Heading, five rows and the rest."""
-        return QSize(280, round(self._row_height() * 7))
+        return QSize(220, round(self._row_height() * 7))
 
     def _row_height(self) -> float:
         look = theme.current()
@@ -188,122 +180,36 @@ class ProbabilityBars(QWidget):
             painter.end()
             return
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        height = self._row_height()
-        left, middle, right = self._columns()
-        self._paint_headings(painter, look, height)
-        painter.setOpacity(0.5 if self._dimmed else 1.0)
-        top = height
-        clean = max(range(len(self._before)), key=self._before.__getitem__)
-        flipped = max(range(len(self._after)), key=self._after.__getitem__) if self._after else None
-        for c in self._rows.rows:
-            y = QRectF(0, top, 0, height)
-            self._paint_bar(painter, look, left, y, self._before[c], "clean", c == clean, mirrored=True)
-            if self._shown:
-                role = "adversarial" if flipped is not None and flipped != clean else "clean"
-                self._paint_bar(painter, look, right, y, self._shown[c], role, c == flipped, mirrored=False)
-            self._paint_name(
-                painter, look, QRectF(middle.left(), top, middle.width(), height), c, clean, flipped
-            )
-            top += height
-        others = [c for c in range(len(self._names)) if c not in set(self._rows.rows)]
-        if others:
-            y = QRectF(0, top, 0, height)
-            self._paint_bar(
-                painter, look, left, y, sum(self._before[c] for c in others), "baseline", False, mirrored=True
-            )
-            if self._shown:
-                rest = sum(self._shown[c] for c in others)
-                self._paint_bar(painter, look, right, y, rest, "baseline", False, mirrored=False)
-            painter.setFont(look.font(look.caption))
-            painter.setPen(QColor(look.text_muted))
-            box = QRectF(middle.left(), top, middle.width(), height)
-            text = f"{len(others)} other class" + ("es" if len(others) > 1 else "")
-            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
+        bars = BarPainter(painter, self.width(), self._row_height())
+        bars.paint(self._headings, self._bar_rows(), 0.5 if self._dimmed else 1.0)
         painter.end()
 
-    def _columns(self) -> tuple[QRectF, QRectF, QRectF]:
-        gap = theme.current().m
-        third = (self.width() - 2 * gap) / 3
-        return (
-            QRectF(0, 0, third, 0),
-            QRectF(third + gap, 0, third, 0),
-            QRectF(2 * (third + gap), 0, third, 0),
-        )
-
-    def _paint_headings(self, painter: QPainter, look: theme.Theme, height: float) -> None:
-        left, _, right = self._columns()
-        painter.setFont(look.font(look.caption, weight=QFont.Weight.DemiBold))
-        painter.setPen(QColor(look.text_muted))
-        centre = Qt.AlignmentFlag.AlignVCenter
-        metrics = QFontMetricsF(painter.font())
-        for column, text, side in (
-            (left, self._headings[0], Qt.AlignmentFlag.AlignRight),
-            (right, self._headings[1], Qt.AlignmentFlag.AlignLeft),
-        ):
-            shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, column.width())
-            painter.drawText(QRectF(column.left(), 0, column.width(), height), int(side | centre), shown)
-
-    def _paint_bar(
-        self,
-        painter: QPainter,
-        look: theme.Theme,
-        column: QRectF,
-        row: QRectF,
-        share: float,
-        role: str,
-        predicted: bool,
-        *,
-        mirrored: bool,
-    ) -> None:
-        font = look.font(weight=QFont.Weight.DemiBold if predicted else QFont.Weight.Normal)
-        figure = QFontMetricsF(look.font(weight=QFont.Weight.DemiBold)).horizontalAdvance(">99.9 %") + look.s
-        room = column.width() - figure
-        thick = row.height() * 0.56
-        track = QRectF(0, row.top() + (row.height() - thick) / 2, room, thick)
-        track.moveLeft(column.right() - room if mirrored else column.left())
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(look.sunken))
-        painter.drawRoundedRect(track, 3, 3)
-        length = max(room * min(max(share, 0.0), 1.0), 1.0)
-        bar = QRectF(track)
-        bar.setWidth(length)
-        if mirrored:
-            bar.moveRight(track.right())
-        painter.setBrush(look.qcolor(role, 1.0 if predicted else 0.55))
-        painter.drawRoundedRect(bar, min(3.0, length / 2), 3)
-        painter.setFont(font)
-        painter.setPen(QColor(look.text if predicted else look.text_muted))
-        box = QRectF(column.left(), row.top(), column.width(), row.height())
-        side = Qt.AlignmentFlag.AlignLeft if mirrored else Qt.AlignmentFlag.AlignRight
-        painter.drawText(box, int(side | Qt.AlignmentFlag.AlignVCenter), percent(share))
-
-    def _paint_name(
-        self, painter: QPainter, look: theme.Theme, box: QRectF, c: int, clean: int, flipped: int | None
-    ) -> None:
-        bold = c in (clean, flipped)
-        painter.setFont(look.font(weight=QFont.Weight.DemiBold if bold else QFont.Weight.Normal))
-        painter.setPen(QColor(look.text))
-        marks = [("check-decagram-outline", "good")] if c == self._label else []
-        marks += [("bullseye-arrow", "warning")] if c == self._target else []
-        metrics = QFontMetricsF(painter.font())
-        taken = (_MARK + look.xs) * len(marks) + 2 * (_MARK + look.xs)
-        name = metrics.elidedText(self._names[c], Qt.TextElideMode.ElideRight, box.width() - taken)
-        width = metrics.horizontalAdvance(name) + (_MARK + look.xs) * len(marks)
-        x = box.center().x() - width / 2
-        painter.drawText(QRectF(x, box.top(), width, box.height()), int(Qt.AlignmentFlag.AlignVCenter), name)
-        x += metrics.horizontalAdvance(name) + look.xs
-        y = box.center().y() - _MARK / 2
-        for icon, role in marks:
-            theme.icon(icon, role).paint(painter, QRectF(x, y, _MARK, _MARK).toRect())
-            x += _MARK + look.xs
-        if c == clean:
-            spot = QRectF(box.left() - _POINTER / 4, box.center().y() - _POINTER / 2, _POINTER, _POINTER)
-            theme.icon("menu-left", "clean").paint(painter, spot.toRect())
-        if c == flipped:
-            role = "adversarial" if flipped != clean else "clean"
-            left = box.right() - 3 * _POINTER / 4
-            spot = QRectF(left, box.center().y() - _POINTER / 2, _POINTER, _POINTER)
-            theme.icon("menu-right", role).paint(painter, spot.toRect())
+    def _bar_rows(self) -> list[BarRow]:
+        """What is painted at this moment of the animation."""
+        clean = _argmax(self._before)
+        fooled = _argmax(self._after) if self._after else None
+        role = "adversarial" if fooled is not None and fooled != clean else "clean"
+        marked = (self._label, self._target)
+        rows = [
+            BarRow(
+                self._names[c],
+                self._before[c],
+                self._shown[c] if self._shown else None,
+                clean=c == clean,
+                fooled=c == fooled,
+                role=role,
+                marks=tuple(mark for mark, one in zip(_MARKS, marked, strict=True) if c == one),
+            )
+            for c in self._rows.rows
+        ]
+        shown = set(self._rows.rows)
+        others = [c for c in range(len(self._names)) if c not in shown]
+        if others:
+            rest = sum(self._shown[c] for c in others) if self._shown else None
+            text = f"{len(others)} other class" + ("es" if len(others) > 1 else "")
+            before = sum(self._before[c] for c in others)
+            rows.append(BarRow(text, before, rest, role="baseline", rest=True))
+        return rows
 
     # Behind it -------------------------------------------------------------------------------------
 
@@ -360,3 +266,7 @@ class ProbabilityBars(QWidget):
             "; ".join(self._sentence(c) for c in self._rows.rows) if self._names else "no probabilities yet"
         )
         self.setAccessibleDescription(text)
+
+
+def _argmax(values: Sequence[float]) -> int:
+    return max(range(len(values)), key=values.__getitem__)

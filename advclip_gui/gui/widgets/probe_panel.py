@@ -78,8 +78,10 @@ class ProbePanel(QWidget):
         return scroll
 
     def _make_actions(self) -> QHBoxLayout:
+        look = theme.current()
         row = QHBoxLayout()
-        row.setSpacing(theme.current().s)
+        row.setContentsMargins(0, 0, look.xs, 0)  # as the controls above, which leave room for a scroll bar
+        row.setSpacing(look.s)
         self.save_button = Button(
             "Save…",
             "content-save-outline",

@@ -13,13 +13,17 @@ from advclip_gui.gui.probe_text import (
     Verdict,
     request_text,
     result_verdict,
+    seen_text,
+    size_text,
     step_verdict,
     survival_text,
 )
+from advclip_gui.gui.widgets.bar_painting import percent
 from advclip_gui.gui.widgets.basics import TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.image_view import ImageView, ViewLink
-from advclip_gui.gui.widgets.probability_bars import ProbabilityBars, percent
+from advclip_gui.gui.widgets.probability_bars import ProbabilityBars
+from advclip_gui.gui.widgets.probe_legend import PerturbationLegend
 from advclip_gui.gui.widgets.replay_bar import ReplayBar
 from advclip_gui.gui.widgets.segmented import Segmented
 from advclip_gui.gui.widgets.verdict import VerdictView
@@ -45,6 +49,7 @@ class ProbeStage(QWidget):
         look = theme.current()
         self.question: Question | None = None
         self.result: ProbeResult | None = None
+        self._underway: Question | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.s)
@@ -112,6 +117,14 @@ class ProbeStage(QWidget):
         for view in self.views:
             view.title.setMinimumHeight(height)
             row.addWidget(view, 1)
+        self.seen = ElidedLabel("", "caption")
+        self.seen.setObjectName("probeSeen")
+        self.legend = PerturbationLegend()
+        self.size = ElidedLabel("", "caption")
+        self.size.setObjectName("probeDeltaSize")
+        for view, footer in zip(self.views, (self.seen, self.legend, self.size), strict=True):
+            footer.setMinimumHeight(self.legend.sizeHint().height())
+            view.footer.addWidget(footer)
         return row
 
     # What is shown ---------------------------------------------------------------------------------
@@ -131,12 +144,15 @@ class ProbeStage(QWidget):
         self.verdict.show_verdict(Verdict(NEUTRAL, "", sentence, image.title))
 
     def _forget(self) -> None:
-        self.question = self.result = None
+        self.question = self.result = self._underway = None
         self.facts.setText("")
         for view in (self.perturbation, self.adversarial):
             view.set_image(None)
             view.set_frame_role("")
         self.original.set_detail("")
+        self.seen.setText("")
+        self.size.setText("")
+        self.legend.clear()
         self.perturbation.set_placeholder("grain", "What the attack adds")
         self.adversarial.set_placeholder("image-plus-outline", "What the model sees then")
         self.replay.clear()
@@ -145,15 +161,17 @@ class ProbeStage(QWidget):
 
     def show_result(self, question: Question, result: ProbeResult) -> None:
         """Show an answer; the replay stands at its end."""
-        same = self.question is not None and _subject(self.question) == _subject(question)
+        former = self.question or self._underway
+        same = former is not None and _subject(former) == _subject(question)
+        self._underway = None
         again = self.question == question
         self.question, self.result = question, result
         before = result.before_label
         self.original.set_image(result.original, f"{result.before_name} {percent(result.before[before])}")
-        size = f"{result.original.shape[1]} × {result.original.shape[0]} px"
+        self.seen.setText(seen_text(question.image.pixels.shape, result.original.shape))
         self.facts.setText(
-            f"{question.ref.title} · {request_text(result.request)} · {question.image.title}, "
-            f"seen by the model at {size} · {result.milliseconds:.0f} ms"
+            f"{question.ref.title} · {request_text(result.request)} · {question.image.title} · "
+            f"{result.milliseconds:.0f} ms"
         )
         self.bars.set_subject(
             result.class_names,
@@ -178,8 +196,17 @@ class ProbeStage(QWidget):
 
     def show_partial(self, question: Question, step: ProbeStep) -> None:
         """Show a step of an attack that is still running, for models slow enough to wait for."""
+        if self.question is not None and _subject(self.question) == _subject(question):
+            self._underway = question
+        known = self._underway is not None and _subject(self._underway) == _subject(question)
         if self.result is not None:
             self._forget_result()
+        if known:
+            # The same image and model: what it says of the untouched image still holds.
+            self.bars.set_headings("Before", f"At step {step.step}" if step.step else "At the starting point")
+            self.bars.set_after(step.probabilities)
+        else:
+            self.bars.clear()
         self._show_pixels(step.adversarial, step.perturbation)
         self.adversarial.set_detail(f"step {step.step} of {step.total_steps} …")
         self.facts.setText(
@@ -194,7 +221,6 @@ class ProbeStage(QWidget):
     def _forget_result(self) -> None:
         self.question = self.result = None
         self.replay.clear()
-        self.bars.clear()
         self.original.set_detail("")
         self.adversarial.set_frame_role("")
 
@@ -235,6 +261,7 @@ class ProbeStage(QWidget):
     def _show_pixels(self, adversarial: NDArray[np.uint8], perturbation: NDArray[np.float32]) -> None:
         self._perturbation = perturbation
         self.adversarial.set_image(adversarial)
+        self.size.setText(size_text(perturbation))
         self._show_perturbation()
 
     def _show_perturbation(self) -> None:
@@ -244,9 +271,11 @@ class ProbeStage(QWidget):
         if self.perturbation_mode.value() == "heat":
             largest = float(abs(self._perturbation).max(initial=0.0)) * 255
             self.perturbation.set_image(heat_image(self._perturbation), f"≤ {largest:.2g}/255")
+            self.legend.show_heat(largest / 255)
         else:
             picture, factor = perturbation_image(self._perturbation)
             self.perturbation.set_image(picture, f"× {factor:g}")
+            self.legend.show_signed(factor)
 
     def _on_mode(self, _mode: str) -> None:
         if self.perturbation.image is not None:
