@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from advclip_gui.engine.attention import WAY_OUT, split_attention, text_tower
-from advclip_gui.engine.catalog import entry
+from advclip_gui.engine.catalog import entry, source_of
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.engine.placement import possible_targets
-from advclip_gui.engine.resources import mini_backbone_folder
 from advclip_gui.engine.streamline import streamline
 from advclip_gui.engine.torchvision_cure import ensure_torchvision
 
@@ -69,26 +68,51 @@ class Blueprint:
 def model_config(backbone: BackboneSettings) -> dict[str, Any]:
     """The configuration of an architecture that LoRA can be placed on, in open_clip's terms.
 
+    A folder's or repository's own configuration comes before the name of an architecture; the activation
+    follows the weights unless the settings force it.
+
     Raises:
         BackboneError: the architecture is unknown, or cannot be adapted; says why.
+        CheckpointError: folder or repository hold no CLIP.
     """
     chosen = entry(backbone)
-    if chosen.name == "advclip-mini":
-        stored = json.loads((mini_backbone_folder() / "open_clip_config.json").read_text(encoding="utf-8"))
-        bundled: dict[str, Any] = stored["model_cfg"]
-        return bundled
-    architecture = chosen.architecture or backbone.architecture
-    config: dict[str, Any] | None = open_clip.get_model_config(architecture)
+    if chosen.refused:
+        raise BackboneError(f"{chosen.title} cannot be adapted. {chosen.refused}", WAY_OUT)
+    source = source_of(backbone)
+    config = None if source is None else source.config
+    architecture = chosen.title if chosen.name != "local" else backbone.architecture
+    if config is None:
+        architecture = chosen.architecture or (backbone.architecture if chosen.name == "local" else "")
+        if not architecture:
+            raise BackboneError(f"What kind of model {chosen.title} is, is known once it has been fetched.")
+        config = open_clip.get_model_config(architecture)
     if config is None:
         raise BackboneError(
             f"open_clip knows no model '{architecture}'.",
             "Take a name such as ViT-B-32 or ViT-B-16-quickgelu.",
         )
+    quick = backbone.quick_gelu
+    if quick is None and source is not None:
+        quick = source.quick_gelu
+    if quick is not None:
+        config["quick_gelu"] = quick
     try:
         draw(config)
     except BackboneError as error:
         raise BackboneError(f"{architecture} cannot be adapted. {error.message}", error.hint) from error
     return config
+
+
+@lru_cache(maxsize=_KEPT)
+def _registered() -> dict[str, str]:
+    return {
+        json.dumps(open_clip.get_model_config(name), sort_keys=True): name for name in open_clip.list_models()
+    }
+
+
+def architecture_of(config: Mapping[str, Any]) -> str:
+    """Under which name open_clip lists a configuration, "" where under none."""
+    return _registered().get(json.dumps(config, sort_keys=True), "")
 
 
 def build(config: Mapping[str, Any]) -> Any:

@@ -2,73 +2,96 @@
 
 from __future__ import annotations
 
-import importlib.util
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from advclip_gui.engine.errors import BackboneError
+from advclip_gui.engine.clip_source import (
+    WEIGHT_FILES,
+    ClipSource,
+    cached_files,
+    has_tokenizer,
+    local_source,
+    repository_source,
+)
+from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.published import HUB_PREFIX, QUICK, ROBUST, BackboneEntry, of_open_clip
 from advclip_gui.engine.resources import mini_backbone_folder
 
 if TYPE_CHECKING:
     from advclip_gui.settings import BackboneSettings
 
+__all__ = [
+    "CATALOG",
+    "HUB_FILES",
+    "WAYS_OUT",
+    "Availability",
+    "BackboneEntry",
+    "all_entries",
+    "availability",
+    "cached_weights",
+    "entry",
+    "is_here",
+    "lacking_tokenizer",
+    "source_of",
+    "weight_names",
+]
+
 WAYS_OUT = (
     "Choose 'Local checkpoint file' and point to weights you already have, "
     "or take the bundled advclip-mini, which works offline."
 )
+HUB_FILES: Final = WEIGHT_FILES
+_UNLISTED: Final = "A repository of the hub with an open_clip or CLIP configuration."
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
-@dataclass(frozen=True, slots=True)
-class BackboneEntry:
-    """One line of the registry.
+def _favourite(name: str, weights: str, title: str, description: str) -> BackboneEntry:
+    """A published pair under a name and a sentence of its own."""
+    found = next(one for one in of_open_clip() if (one.name, one.weights) == (name, weights))
+    return replace(found, title=title, description=description)
 
-    Attributes:
-        name: what `BackboneSettings.name` holds.
-        weights: what `BackboneSettings.weights` holds; "" where there is no choice.
-        image_size: input resolution in pixels.
-        parameters: of both towers.
-        download_mb: size of the download, 0 where nothing is fetched.
-        hub_id: repository on the hub, "" where there is none.
-    """
 
-    name: str
-    weights: str
-    title: str
-    architecture: str
-    image_size: int
-    parameters: int
-    download_mb: int
-    hub_id: str
-    description: str
+def _bundled() -> BackboneEntry:
+    return BackboneEntry(
+        "advclip-mini", "", "advclip-mini (bundled)", "advclip-mini", 32, 8_098_465, 0, "",
+        "Small CLIP for 32 px photos of ten everyday classes; made for the demo, works offline.",
+    )  # fmt: skip
 
 
 CATALOG: tuple[BackboneEntry, ...] = (
-    BackboneEntry(
-        "advclip-mini", "", "advclip-mini (bundled)", "advclip-mini", 32, 8_098_465, 0, "",
-        "Small CLIP for 32 px photos of ten everyday classes; made for the demo, works offline.",
+    _bundled(),
+    _favourite("ViT-B-32", "openai", "ViT-B/32 - OpenAI", "The paper's backbone; 32 px patches, fast."),
+    _favourite("ViT-B-16", "openai", "ViT-B/16 - OpenAI", "The paper's second backbone; 16 px patches."),
+    _favourite(
+        "ViT-B-32", "laion2b_s34b_b79k", "ViT-B/32 - LAION-2B", "Open weights trained on LAION-2B."
     ),
-    BackboneEntry(
-        "ViT-B-32", "openai", "ViT-B/32 - OpenAI", "ViT-B-32-quickgelu", 224, 151_277_313, 605,
-        "timm/vit_base_patch32_clip_224.openai", "The paper's backbone; 32 px patches, fast.",
+    _favourite(
+        "ViT-B-16", "laion2b_s34b_b88k", "ViT-B/16 - LAION-2B", "Open weights trained on LAION-2B."
     ),
-    BackboneEntry(
-        "ViT-B-16", "openai", "ViT-B/16 - OpenAI", "ViT-B-16-quickgelu", 224, 149_620_737, 599,
-        "timm/vit_base_patch16_clip_224.openai", "The paper's second backbone; 16 px patches.",
+    _favourite("ViT-L-14", "openai", "ViT-L/14 - OpenAI", "Large; slow without a GPU."),
+    _favourite(
+        "ViT-B-16-SigLIP", "webli", "ViT-B/16 - SigLIP",
+        "Trained with a sigmoid loss on WebLI; has a tokenizer of its own, fetched with it.",
     ),
-    BackboneEntry(
-        "ViT-B-32", "laion2b_s34b_b79k", "ViT-B/32 - LAION-2B", "ViT-B-32", 224, 151_277_313, 605,
-        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "Open weights trained on LAION-2B.",
-    ),
-    BackboneEntry(
-        "ViT-B-16", "laion2b_s34b_b88k", "ViT-B/16 - LAION-2B", "ViT-B-16", 224, 149_620_737, 599,
-        "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", "Open weights trained on LAION-2B.",
-    ),
+    *(one for one in ROBUST if "4/255" in one.title),
     BackboneEntry(
         "local", "", "Local checkpoint file", "", 0, 0, 0, "",
-        "Your own .safetensors, .pt or .bin file with a CLIP state dict; nothing is fetched.",
+        "Your own file or folder, of open_clip, OpenAI or Hugging Face; nothing is fetched.",
     ),
 )  # fmt: skip
+"""The favourites: what the short list offers, the bundled one first and the user's own files last."""
+
+
+@lru_cache(maxsize=1)
+def all_entries() -> tuple[BackboneEntry, ...]:
+    """Everything that can be chosen by name, favourites first; what is refused comes last."""
+    taken = {(one.name, one.weights) for one in CATALOG}
+    others = [one for one in (*ROBUST, *of_open_clip()) if (one.name, one.weights) not in taken]
+    favourites = [one for one in CATALOG if one.name != "local"]
+    return (*favourites, *sorted(others, key=lambda one: bool(one.refused)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +104,44 @@ class Availability:
 
 
 def entry(settings: BackboneSettings) -> BackboneEntry:
-    """Return the registry's line for a choice; empty weights mean the first of that name.
+    """Return what is known about a choice; empty weights mean the first of that name.
+
+    A name that ends in "-quickgelu" means the same weights as without: the activation follows them.
 
     Raises:
         BackboneError: there is no such backbone.
     """
-    for candidate in CATALOG:
-        if candidate.name == settings.name and settings.weights in {"", candidate.weights}:
-            return candidate
-    known = ", ".join(sorted({f"{c.name} {c.weights}".strip() for c in CATALOG}))
+    name, plain = settings.name, settings.name.removesuffix(QUICK)
+    found = _known().get((name, settings.weights), _known().get((plain, settings.weights)))
+    if found is not None:
+        return found
+    if name.startswith(HUB_PREFIX):
+        return _repository(name)
+    same = [one for one in all_entries() if one.name == plain]
+    offered = ", ".join(f"{one.name} {one.weights}".strip() for one in same or CATALOG)
     raise BackboneError(
-        f"There is no backbone '{settings.name} {settings.weights}'.".replace(" '.", "'."), f"Known: {known}."
+        f"There is no backbone '{name} {settings.weights}'.".replace(" '.", "'."),
+        f"Known: {offered}." if same else f"Known: {offered}; 'advclip-gui models' lists the others.",
     )
+
+
+@lru_cache(maxsize=1)
+def _known() -> dict[tuple[str, str], BackboneEntry]:
+    known: dict[tuple[str, str], BackboneEntry] = {}
+    for one in (*CATALOG, *all_entries()):
+        known.setdefault((one.name, one.weights), one)
+        known.setdefault((one.name, ""), one)
+    return known
+
+
+def _repository(name: str) -> BackboneEntry:
+    """A repository nobody has listed; its shape is read from its own configuration once that is here."""
+    hub_id = name.removeprefix(HUB_PREFIX)
+    if not _HUB_ID.fullmatch(hub_id):
+        raise BackboneError(
+            f"'{hub_id}' is no repository of the hub.", f"Write it as {HUB_PREFIX}owner/repository."
+        )
+    return BackboneEntry(name, "", hub_id, "", 0, 0, 0, hub_id, _UNLISTED)
 
 
 def availability(settings: BackboneSettings) -> Availability:
@@ -105,32 +154,92 @@ def availability(settings: BackboneSettings) -> Availability:
     if chosen.name == "advclip-mini":
         return Availability(True, str(mini_backbone_folder()), "Bundled with the program.")
     if chosen.name == "local":
+        return _local(settings.checkpoint)
+    if chosen.refused:
+        return Availability(False, None, f"{chosen.title} cannot be adapted. {chosen.refused}")
+    try:
+        source = _repository_source(chosen)
+    except CheckpointError as error:
+        return Availability(False, None, str(error))
+    if source is None:
+        size = f"about {chosen.download_mb:,} MB to fetch" if chosen.download_mb else "it can be fetched"
+        return Availability(False, None, f"{chosen.title} is not on this machine; {size}. {WAYS_OUT}")
+    if lacking_tokenizer(chosen, source):
+        return Availability(
+            False,
+            None,
+            f"The weights of {chosen.title} are here, its tokenizer is not on this machine. {WAYS_OUT}",
+        )
+    return Availability(True, str(source.weights), "Already on this machine.")
+
+
+def source_of(settings: BackboneSettings) -> ClipSource | None:
+    """Describe what would be loaded; None while it is not on this machine.
+
+    Raises:
+        BackboneError: there is no such backbone.
+        CheckpointError: it is here, and is no CLIP.
+    """
+    chosen = entry(settings)
+    if chosen.name == "advclip-mini":
+        return local_source(mini_backbone_folder())
+    if chosen.name == "local":
         path = Path(settings.checkpoint).expanduser()
-        if settings.checkpoint and path.is_file():
-            return Availability(True, str(path), f"{path.name}, {path.stat().st_size / 1e6:.0f} MB.")
-        return Availability(False, None, f"The checkpoint file '{settings.checkpoint}' does not exist.")
-    cached = cached_weights(chosen.hub_id)
-    if cached is not None:
-        return Availability(True, str(cached), "Already on this machine.")
-    return Availability(
-        False,
-        None,
-        f"{chosen.title} is not on this machine; about {chosen.download_mb} MB to fetch. {WAYS_OUT}",
-    )
+        return local_source(path) if settings.checkpoint and path.exists() else None
+    return _repository_source(chosen)
 
 
-HUB_FILES = ("open_clip_model.safetensors", "model.safetensors")
-"""Safe weight files open_clip repositories carry, best first."""
+def is_here(chosen: BackboneEntry) -> bool:
+    """Whether a line of the registry could be loaded at once; quick enough to ask for all of them."""
+    if not chosen.hub_id:
+        return chosen.name == "advclip-mini"
+    if chosen.refused or not cached_files(chosen.hub_id, weight_names(chosen)):
+        return False
+    try:
+        source = _repository_source(chosen)
+    except CheckpointError:
+        return False
+    return source is not None and not lacking_tokenizer(chosen, source)
 
 
-def cached_weights(hub_id: str) -> Path | None:
-    """Return a safetensors file of a hub repository that was fetched before, or None."""
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    from huggingface_hub import try_to_load_from_cache
+def _local(checkpoint: str) -> Availability:
+    path = Path(checkpoint).expanduser()
+    if checkpoint and path.is_file():
+        return Availability(True, str(path), f"{path.name}, {path.stat().st_size / 1e6:.0f} MB.")
+    if checkpoint and path.is_dir():
+        try:
+            weights = local_source(path).weights
+        except CheckpointError as error:
+            return Availability(False, None, str(error))
+        size = weights.stat().st_size / 1e6
+        return Availability(True, str(path), f"{path.name}, a folder with {weights.name}, {size:.0f} MB.")
+    return Availability(False, None, f"The checkpoint file '{checkpoint}' does not exist.")
 
-    for name in HUB_FILES:
-        found = try_to_load_from_cache(hub_id, name)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+
+def _repository_source(chosen: BackboneEntry) -> ClipSource | None:
+    """Describe what was fetched of a repository; None while its weights or configuration are lacking."""
+    if chosen.name.startswith(HUB_PREFIX):
+        return repository_source(chosen.hub_id)
+    weights = cached_weights(chosen.hub_id, weight_names(chosen))
+    return None if weights is None else ClipSource(weights)
+
+
+def lacking_tokenizer(chosen: BackboneEntry, source: ClipSource) -> str:
+    """The repository of a tokenizer that is needed beside the weights and not here; "" where none is."""
+    text = (source.config or {}).get("text_cfg") or {}
+    hub_id = str(chosen.tokenizer or text.get("hf_tokenizer_name") or "")
+    return "" if not hub_id or source.tokenizer is not None or has_tokenizer(hub_id) else hub_id
+
+
+def weight_names(chosen: BackboneEntry) -> tuple[str, ...]:
+    """Under which names the weights of a repository may lie, best first."""
+    if not chosen.file:
+        return HUB_FILES
+    # A file of safetensors that was added later stands beside the pickled one.
+    return (str(Path(chosen.file).with_suffix(".safetensors")), chosen.file)
+
+
+def cached_weights(hub_id: str, names: tuple[str, ...] = HUB_FILES) -> Path | None:
+    """Return the weights of a hub repository that were fetched before, or None."""
+    found = cached_files(hub_id, names)
+    return next((found[name] for name in names if name in found), None)

@@ -15,7 +15,7 @@ class BackboneSettings(Section):
     name: str = Field(
         default="advclip-mini",
         title="Backbone",
-        description="An entry of the registry, or 'local' for a checkpoint file of your own.",
+        description="A name of the registry, 'hf-hub:owner/repository', or 'local' for files of your own.",
     )
     weights: str = Field(
         default="",
@@ -25,12 +25,12 @@ class BackboneSettings(Section):
     checkpoint: str = Field(
         default="",
         title="Checkpoint file",
-        description="With 'local': a .safetensors, .pt or .bin file with a CLIP state dict.",
+        description="With 'local': a .safetensors, .pt or .bin file, or an open_clip or Hugging Face folder.",
     )
     architecture: str = Field(
         default="ViT-B-32",
         title="Architecture",
-        description="With 'local': the open_clip model the checkpoint belongs to.",
+        description="With a 'local' file: the open_clip model it belongs to; a folder tells by itself.",
     )
     quick_gelu: bool | None = Field(
         default=None,

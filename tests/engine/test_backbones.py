@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 from advclip_gui.engine import blueprint
-from advclip_gui.engine.backbones import load_backbone, published_preprocessing, read_state_dict
+from advclip_gui.engine.backbones import load_backbone, published_preprocessing
 from advclip_gui.engine.blueprint import build, costs, model_config
 from advclip_gui.engine.catalog import CATALOG, availability, cached_weights
 from advclip_gui.engine.classifier import build_classifier, tokenize
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.recipe_facts import describe_recipe
+from advclip_gui.engine.state_dicts import read_state_dict
 from advclip_gui.settings import BackboneSettings, LoraSettings, RunSettings
 
 CPU = torch.device("cpu")
@@ -95,7 +96,11 @@ def test_weights_in_the_hub_cache_are_found(monkeypatch, tmp_path) -> None:
 
 
 def test_unknown_names_are_refused_with_the_known_ones(tmp_path) -> None:
-    with pytest.raises(BackboneError, match=r"no backbone 'RN50'.*ViT-B-32 openai"):
+    with pytest.raises(BackboneError, match=r"no backbone 'RN51'.*ViT-B-32 openai"):
+        load_backbone(BackboneSettings(name="RN51"), device=CPU, control=Control())
+    with pytest.raises(BackboneError, match=r"no backbone 'ViT-B-32 mine'.*Known: .*ViT-B-32 datacomp_xl"):
+        load_backbone(BackboneSettings(name="ViT-B-32", weights="mine"), device=CPU, control=Control())
+    with pytest.raises(BackboneError, match=r"RN50 - openai cannot be adapted.*ModifiedResNet"):
         load_backbone(BackboneSettings(name="RN50"), device=CPU, control=Control())
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.zeros(1)}, path)

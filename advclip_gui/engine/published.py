@@ -1,0 +1,145 @@
+"""The backbones others have published: those open_clip knows, and adversarially trained ones on the hub.
+
+What open_clip knows is read from a file that ships with the program, so that listing it needs neither
+open_clip nor PyTorch; `packaging/make_backbone_catalog.py` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from advclip_gui.engine.resources import resource_path
+
+HUB_PREFIX: Final = "hf-hub:"
+"""What a name begins with that means a repository on the hub."""
+BYTES_PER_PARAMETER: Final = 4
+"""Of published weights; the hub tells the exact size before the first byte is fetched."""
+QUICK: Final = "-quickgelu"
+
+_FAMILIES: Final = {
+    "OpenAI": "OpenAI's original weights, trained on 400 M pairs of image and text.",
+    "LAION": "Open weights trained on LAION's public collections of image and text.",
+    "DataComp": "Open weights trained on one of DataComp's filtered collections.",
+    "MetaCLIP": "Weights of Meta, trained on pairs balanced over a list of words.",
+    "DFN": "Weights of Apple, trained on pairs that a filtering network let through.",
+    "SigLIP": "Trained with a sigmoid loss on WebLI; has a tokenizer of its own, fetched with it.",
+    "SigLIP 2": "SigLIP's successor for many languages; has a tokenizer of its own, fetched with it.",
+    "EVA": "Vision tower begun from masked image modelling, with rotary positions in EVA02.",
+    "CLIPA": "Trained first on few tokens, then on whole images; has BERT's tokenizer, fetched with it.",
+    "MobileCLIP": "Small and fast models of Apple, taught by larger ones.",
+    "Perception Encoder": "Weights of Meta, made as a general encoder of images.",
+    "ViTamin": "Vision tower of convolutions below and attention above; LoRA goes into the attention.",
+    "Robust": "Trained against l-infinity attacks on ImageNet, so robust before any adapter is trained.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneEntry:
+    """One backbone that can be chosen.
+
+    Attributes:
+        name: what `BackboneSettings.name` holds: of open_clip's registry, or "hf-hub:owner/repository".
+        weights: what `BackboneSettings.weights` holds; "" where there is no choice.
+        architecture: the open_clip configuration that fits the weights, "" where the repository tells.
+        image_size: input resolution in pixels, 0 where it is not known before the download.
+        parameters: of both towers, 0 where they are not known before the download.
+        download_mb: about what is fetched, 0 where nothing is, or the size is not known.
+        hub_id: repository on the hub, "" where there is none.
+        description: one sentence.
+        family: whom the weights are known by; "" for what is bundled or the user's own.
+        licence: the repository's tag, "" where nobody looked.
+        tokenizer: repository of the tokenizer, "" where it is open_clip's own.
+        refused: why LoRA cannot be placed on it, "" where it can.
+        file: of the weights in the repository, "" where one of the usual names is tried.
+    """
+
+    name: str
+    weights: str
+    title: str
+    architecture: str
+    image_size: int
+    parameters: int
+    download_mb: int
+    hub_id: str
+    description: str
+    family: str = ""
+    licence: str = ""
+    tokenizer: str = ""
+    refused: str = ""
+    file: str = ""
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it comes from a hub."""
+        return bool(self.hub_id)
+
+
+def download_mb(parameters: int) -> int:
+    """About how many MB so many published parameters take."""
+    return round(parameters * BYTES_PER_PARAMETER / 1e6)
+
+
+def _robust(hub_id: str, title: str, architecture: str, parameters: int, what: str) -> BackboneEntry:
+    return BackboneEntry(
+        name=HUB_PREFIX + hub_id,
+        weights="",
+        title=title,
+        architecture=architecture,
+        image_size=224,
+        parameters=parameters,
+        download_mb=download_mb(parameters),
+        hub_id=hub_id,
+        description=what,
+        family="Robust",
+        licence="MIT",
+    )
+
+
+_FARE = "FARE (Schlarmann et al., 2024): features kept where they were under attack, {} on ImageNet."
+_TECOA = "TeCoA (Mao et al., 2023): trained on attacked images and class names, {} on ImageNet."
+_SIZES: Final = {"ViT-B-32": 151_277_313, "ViT-B-16": 149_620_737, "ViT-L-14": 427_616_513}
+
+ROBUST: Final[tuple[BackboneEntry, ...]] = tuple(
+    _robust(hub_id, title, architecture, _SIZES[architecture], text.format(f"epsilon {epsilon}/255"))
+    for hub_id, title, architecture, text, epsilon in (
+        ("chs20/FARE4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - FARE 4/255 (robust)", "ViT-B-32", _FARE, 4),
+        ("chs20/TeCoA4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - TeCoA 4/255 (robust)", "ViT-B-32", _TECOA, 4),
+        ("chs20/FARE4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - FARE 4/255 (robust)", "ViT-B-16", _FARE, 4),
+        ("chs20/TeCoA4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - TeCoA 4/255 (robust)", "ViT-B-16", _TECOA, 4),
+        ("chs20/fare2-clip", "ViT-L/14 - FARE 2/255 (robust)", "ViT-L-14", _FARE, 2),
+        ("chs20/fare4-clip", "ViT-L/14 - FARE 4/255 (robust)", "ViT-L-14", _FARE, 4),
+        ("chs20/tecoa2-clip", "ViT-L/14 - TeCoA 2/255 (robust)", "ViT-L-14", _TECOA, 2),
+        ("chs20/tecoa4-clip", "ViT-L/14 - TeCoA 4/255 (robust)", "ViT-L-14", _TECOA, 4),
+    )
+)
+"""Adversarially trained CLIPs; activation and preprocessing follow each repository's configuration."""
+
+
+@lru_cache(maxsize=1)
+def of_open_clip() -> tuple[BackboneEntry, ...]:
+    """Every pair of architecture and weights of open_clip, in its order; refused ones included."""
+    content = json.loads(resource_path("backbones", "catalog.json").read_text(encoding="utf-8"))
+    return tuple(_from_line(line) for line in content["backbones"])
+
+
+def _from_line(line: dict[str, Any]) -> BackboneEntry:
+    family = line["family"]
+    return BackboneEntry(
+        name=line["name"],
+        weights=line["weights"],
+        title=f"{line['name']} - {line['weights']}",
+        architecture=line["architecture"],
+        image_size=line["image_size"],
+        parameters=line["parameters"],
+        download_mb=download_mb(line["parameters"]),
+        hub_id=line["hub_id"],
+        description=_FAMILIES.get(family, "Published with open_clip."),
+        family=family,
+        licence=line["licence"],
+        tokenizer=line["tokenizer"],
+        refused=line["refused"],
+        file=line["file"],
+    )
