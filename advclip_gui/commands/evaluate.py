@@ -194,6 +194,7 @@ def _prepare(
 def show(evaluation: Evaluation, selection: Selection) -> None:
     """Print the figures, and every reason to doubt them."""
     from advclip_gui.engine.probe_types import length_text
+    from advclip_gui.engine.report_text import label_of
 
     typer.echo(f"{evaluation.model} on {evaluation.n} images of {selection.root.name}, {selection.split}")
     typer.echo(
@@ -210,6 +211,8 @@ def show(evaluation: Evaluation, selection: Selection) -> None:
             )
         )
     table(rows)
-    typer.echo(f"\nRobust accuracy: {evaluation.label}. Wilson 95 % intervals; {evaluation.seconds:.1f} s.")
+    typer.echo(
+        f"\nRobust accuracy: {label_of(evaluation)}. Wilson 95 % intervals; {evaluation.seconds:.1f} s."
+    )
     for sentence in evaluation.warnings:
         typer.echo(f"Warning: {sentence}")

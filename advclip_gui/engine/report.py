@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.engine.files import write_json_atomic, write_text_atomic
 from advclip_gui.engine.report_html import report_html
-from advclip_gui.engine.report_text import epsilon_text, protocol_of
+from advclip_gui.engine.report_text import epsilon_text, facts_of, label_of, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +40,12 @@ CSV_COLUMNS: Final = (
     "interval_8bit_low",
     "interval_8bit_high",
     "seed",
+    "fact",
     "note",
 )
 """`row` says what a line is: "accuracy" of a model at an epsilon (0 is clean), what was left after an
-"attack" of the waterfall, a "class", a non-zero cell of a "confusion" matrix, or a "warning"."""
+"attack" of the waterfall, a "class", a non-zero cell of a "confusion" matrix, a "warning", or a "fact" of
+how the figures came about, whose value is the note."""
 
 
 def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def to_csv(evaluations: Sequence[Evaluation]) -> str:
             "norm": evaluation.norm,
             "seed": evaluation.provenance.get("seed", ""),
         }
-        for parts in (_accuracies, _waterfalls, _classes, _confusions, _warnings):
+        for parts in (_accuracies, _waterfalls, _classes, _confusions, _warnings, _facts):
             for row in parts(evaluation):
                 writer.writerow({**fixed, **row})
     return stream.getvalue()
@@ -130,7 +132,7 @@ def _accuracies(one: Evaluation) -> Iterator[dict[str, Any]]:
     for result in one.epsilons:
         yield {
             "row": "accuracy",
-            "attack": one.label,
+            "attack": label_of(one),
             **_length(result.epsilon),
             "n": one.n,
             "hits": result.robust_hits,
@@ -160,7 +162,7 @@ def _classes(one: Evaluation) -> Iterator[dict[str, Any]]:
         shares = (entry.clean_accuracy, *entry.robust_accuracy)
         for level, count, share in zip(levels, hits, shares, strict=True):
             yield {
-                **{"row": "class", "attack": one.label if level else "none", **_length(level)},
+                **{"row": "class", "attack": label_of(one) if level else "none", **_length(level)},
                 **{"class": entry.name, "n": entry.n, "hits": count},
                 "accuracy": "" if share is None else share,
             }
@@ -173,7 +175,11 @@ def _confusions(one: Evaluation) -> Iterator[dict[str, Any]]:
             for predicted, count in zip(one.class_names, counts, strict=True):
                 if count:
                     yield {
-                        **{"row": "confusion", "attack": one.label if level else "none", **_length(level)},
+                        **{
+                            "row": "confusion",
+                            "attack": label_of(one) if level else "none",
+                            **_length(level),
+                        },
                         **{"class": true, "predicted": predicted, "n": sum(counts), "hits": count},
                     }
 
@@ -181,3 +187,8 @@ def _confusions(one: Evaluation) -> Iterator[dict[str, Any]]:
 def _warnings(one: Evaluation) -> Iterator[dict[str, Any]]:
     for finding in one.findings:
         yield {"row": "warning", "attack": finding.kind, "note": finding.sentence}
+
+
+def _facts(one: Evaluation) -> Iterator[dict[str, Any]]:
+    for fact, value in facts_of(one):
+        yield {"row": "fact", "fact": fact, "note": value}

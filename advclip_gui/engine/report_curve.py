@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from advclip_gui.engine.report_text import level_text, norm_text, with_interval
+from advclip_gui.engine.report_text import is_baseline, level_text, norm_text, with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class _Curve:
     def _roles(self) -> list[str]:
         roles, used = [], 0
         for one in self.evaluations:
-            baseline = one.model == "Zero-shot"
+            baseline = is_baseline(one)
             roles.append("baseline" if baseline else f"s{used % _SERIES}")
             used += not baseline
         return roles

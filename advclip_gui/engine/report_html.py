@@ -10,11 +10,12 @@ from advclip_gui.engine.report_style import STYLE
 from advclip_gui.engine.report_text import (
     PROTOCOL_NOTES,
     UPPER_BOUND,
+    facts_of,
     is_bound,
+    label_of,
     length_of,
     norm_text,
     percent,
-    plain_text,
     protocol_of,
     range_text,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MATRIX_CLASSES: Final = 40
 """Up to so many classes a confusion is drawn as a matrix; of more only its mistakes are listed."""
+NARROW_CLASSES: Final = 14
+"""With more, a printed matrix takes the width of the page and smaller figures."""
 LISTED_MISTAKES: Final = 300
 _RIGHT, _WRONG = "0 122 90", "192 79 0"
 
@@ -69,7 +72,7 @@ def report_html(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _introduction(evaluations: Sequence[Evaluation]) -> list[str]:
-    labels = list(dict.fromkeys(one.label for one in evaluations))
+    labels = list(dict.fromkeys(map(label_of, evaluations)))
     protocols = dict.fromkeys(protocol_of(one) for one in evaluations)
     lines = [f"Figures are of {'; '.join(labels)}."]
     lines += [PROTOCOL_NOTES[name] for name in protocols if name in PROTOCOL_NOTES]
@@ -142,7 +145,7 @@ def _model(number: int, one: Evaluation) -> list[str]:
     return [
         f'<section class="model" id="model-{number}">',
         f"<h2>{escape(one.model)}</h2>",
-        f'<p class="muted">{escape(one.label)} · {escape(protocol_of(one))}, {norm_text(norm)} · '
+        f'<p class="muted">{escape(label_of(one))} · {escape(protocol_of(one))}, {norm_text(norm)} · '
         f"{one.seconds:.1f} s</p>",
         *(f"<p>{escape(note)}</p>" for note in one.notes),
         "<h3>Accuracy left after each attack</h3>",
@@ -190,7 +193,8 @@ def _confusion(title: str, names: Sequence[str], counts: Sequence[Sequence[int]]
             cells.append(f'<td{strong} style="{ground}">{data(count, str(count))}</td>')
         rows.append(f'<tr><th scope="row">{escape(names[i])}</th>{"".join(cells)}</tr>')
     return (
-        f'<div class="card"><table class="confusion"><caption>{escape(title)}</caption>'
+        f'<div class="card{" wide" if len(names) > NARROW_CLASSES else ""}">'
+        f'<table class="confusion"><caption>{escape(title)}</caption>'
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -212,12 +216,8 @@ def _mistakes(title: str, names: Sequence[str], counts: Sequence[Sequence[int]])
 
 
 def _facts(one: Evaluation) -> str:
-    facts = [("figures", one.label), ("norm", one.norm), ("protocol", protocol_of(one))]
-    known = {name for name, _ in facts}
-    facts += [(key, plain_text(value)) for key, value in one.provenance.items() if key not in known]
-    facts += [(f"audit, {key}", plain_text(value)) for key, value in one.audit.items()]
     rows = "".join(
-        f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in facts
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in facts_of(one)
     )
     return f'<div class="card"><table class="facts"><tbody>{rows}</tbody></table></div>'
 

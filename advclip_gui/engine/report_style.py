@@ -46,14 +46,14 @@ svg text.name { fill: var(--text); font-weight: 600; }
 .s2 { --c: var(--s2); } .s3 { --c: var(--s3); } .s4 { --c: var(--s4); } .s5 { --c: var(--s5); }
 .s6 { --c: var(--s6); }
 .line, .whisker { stroke: var(--c); } .band, .mark { fill: var(--c); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { min-width: min(100%, 34em); border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: 0 0 6px; }
 th, td { padding: 5px 12px 5px 0; text-align: right; vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; } thead th { border-bottom: 1px solid var(--border); }
 tbody tr + tr > * { border-top: 1px solid var(--border); }
 th:first-child { text-align: left; white-space: normal; overflow-wrap: break-word; min-width: 7em; }
 .interval { display: block; font-size: 12px; }
-table.confusion { font-size: 12px; border-spacing: 1px; border-collapse: separate; }
+table.confusion { min-width: 0; font-size: 12px; border-spacing: 1px; border-collapse: separate; }
 table.confusion td { min-width: 30px; padding: 5px 4px; text-align: center; background: var(--sunken);
   border: 0; }
 table.confusion th { border: 0; min-width: 0; padding: 4px 8px; font-weight: 400; color: var(--muted); }
@@ -63,16 +63,27 @@ table.confusion thead th span { writing-mode: vertical-rl; transform: rotate(180
 table.facts td, table.facts th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.facts th { width: 15em; font-weight: 400; color: var(--muted); }
 @media (prefers-color-scheme: light) { td.strong { color: var(--strong); } }
+@page { margin: 16mm 14mm; }
 @media print {
-  :root { --ground: #fff; --surface: #fff; --sunken: #f4f5f7; --border: #bcc3cd; --text: #000;
+  :root { color-scheme: light;
+    --ground: #fff; --surface: #fff; --sunken: #f4f5f7; --border: #bcc3cd; --text: #000;
     --muted: #444; --warning: #6b4600; --warning-soft: #fff; --grid: #d5d9df;
     --baseline: #6b7480; --s0: #007a5a; --s1: #8a4f9e; --s2: #9a6a00; --s3: #b5477c; --s4: #2a86b8;
     --s5: #0072b2; --s6: #c04f00; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   .card { border: 0; padding: 0; overflow: visible; }
-  h2, h3 { break-after: avoid; } figure, tr, .warning { break-inside: avoid; }
-  section.model { break-before: page; }
+  h2, h3, h3 + .muted { break-after: avoid; } figure, tr, .warning { break-inside: avoid; }
+  section.model { break-before: page; } section.model > h2 { margin-top: 0; }
+  thead { display: table-header-group; }
+  .card:has(table.accuracy), .card:has(table.waterfall), .card:has(table.confusion) { break-inside: avoid; }
+  .pair { display: block; } .pair .card { display: inline-block; margin-right: 24px; vertical-align: top; }
+  .pair .card.wide { display: block; margin-right: 0; }
   th, td { white-space: normal; }
+  .wide table.confusion { table-layout: fixed; width: 100%; font-size: 5.5pt; border-spacing: 0; }
+  .wide table.confusion td { min-width: 0; padding: 2px 0; }
+  .wide table.confusion th { padding: 2px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+  .wide table.confusion th:first-child { width: 24mm; }
+  .wide table.confusion caption { font-size: 10pt; }
   table.confusion td, .band, .mark { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from advclip_gui.engine.probe_types import length_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from advclip_gui.engine.evaluation_result import Evaluation
 
@@ -23,6 +23,53 @@ UPPER_BOUND: Final = (
     "Every robust accuracy here is an upper bound: the attacks show which images can be fooled, not that "
     "the others cannot. A stronger attack may find more."
 )
+
+
+def attacks_text(attacks: Iterable[tuple[str, int]]) -> str:
+    """Write titles of attacks and how often each is run: "APGD-CE-100 (3 restarts) + Square-5000"."""
+    return " + ".join(
+        title if restarts == 1 else f"{title} ({restarts} restarts)" for title, restarts in attacks
+    )
+
+
+def label_of(evaluation: Evaluation) -> str:
+    """What an evaluation's figures are, with the restarts of each attack where there are several."""
+    attacks = evaluation.provenance.get("attacks") or ()
+    titles = " + ".join(str(one["title"]) for one in attacks)
+    told = attacks_text((str(one["title"]), int(one["restarts"])) for one in attacks)
+    return evaluation.label.replace(titles, told, 1) if titles else evaluation.label
+
+
+def is_baseline(evaluation: Evaluation) -> bool:
+    """Whether the model is zero-shot CLIP, by its name."""
+    return evaluation.model.casefold().endswith("zero-shot")
+
+
+def facts_of(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """How the figures came about and what was checked, one fact a line, the same in every report."""
+    facts = [
+        ("figures", label_of(evaluation)),
+        ("norm", evaluation.norm),
+        ("protocol", protocol_of(evaluation)),
+        ("n", str(evaluation.n)),
+        ("seconds", f"{evaluation.seconds:.1f}"),
+    ]
+    known = {name for name, _ in facts}
+    for key, value in evaluation.provenance.items():
+        if key == "attacks":
+            facts += [(f"attack, {one.get('title', '')}", _attack_text(one)) for one in value]
+        elif key == "epsilons":
+            facts.append((key, ", ".join(f"{one['text']} = {one['value']!r}" for one in value)))
+        elif key not in known:
+            facts.append((key, plain_text(value)))
+    facts += [(f"audit, {key}", plain_text(value)) for key, value in evaluation.audit.items()]
+    return facts
+
+
+def _attack_text(one: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key.replace('_', ' ')} {plain_text(value)}" for key, value in one.items() if key != "title"
+    )
 
 
 def protocol_of(evaluation: Evaluation) -> str:

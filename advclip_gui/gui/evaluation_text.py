@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from advclip_gui.engine.probe_types import length_text
-from advclip_gui.engine.report_text import percent, plain_text, protocol_of, range_text, with_interval
+from advclip_gui.engine.report_text import facts_of, percent, protocol_of, range_text, with_interval
 from advclip_gui.settings import format_epsilon
 
 if TYPE_CHECKING:
@@ -109,20 +109,11 @@ def class_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
 
 def provenance_text(evaluation: Evaluation) -> str:
     """Everything that is known of how the figures came about, one line each."""
-    lines = [
-        f"model: {evaluation.model}",
-        f"protocol: {protocol_of(evaluation)}",
-        f"norm: {evaluation.norm}",
-        f"figures: {evaluation.label}",
-        f"seconds: {evaluation.seconds:.1f}",
-    ]
-    for key, value in evaluation.provenance.items():
-        if key not in ("model", "protocol", "norm"):
-            lines.append(f"{key}: {plain_text(value)}")
+    lines = [f"model: {evaluation.model}"]
+    lines += [f"{key}: {value}" for key, value in facts_of(evaluation) if key != "model"]
     for result in evaluation.epsilons:
         fall = ", ".join(f"{title} {percent(left)}" for title, left in result.waterfall.items())
         lines.append(f"accuracy left at {format_epsilon(result.epsilon)}: {fall}")
-    lines += [f"audit, {key}: {plain_text(value)}" for key, value in evaluation.audit.items()]
     return "\n".join(lines)
 
 

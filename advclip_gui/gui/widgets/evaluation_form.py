@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from advclip_gui.engine.attacks.catalog import INFOS, MAX_STEPS
 from advclip_gui.engine.attacks.tiers import TIERS, plan
 from advclip_gui.engine.errors import SettingsError
+from advclip_gui.engine.report_text import attacks_text
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import parse_epsilons
 from advclip_gui.gui.widgets.basics import Badge, Muted, SectionLabel, TextLabel, set_property
@@ -231,6 +232,7 @@ class EvaluationForm(QWidget):
             box.setToolTip(ref.adapter or "The backbone as it is, without any adapter.")
             box.toggled.connect(self._on_changed)
             self._column.addWidget(box)
+            box.show()  # else the column has no height yet where the page is on screen already
             self._boxes.append((ref, box))
         self._scroll.setFixedHeight(min(self._column.sizeHint().height(), _MODELS_HEIGHT))
         self.changed.emit()
@@ -266,7 +268,7 @@ class EvaluationForm(QWidget):
             chosen = plan(str(self.tier.currentData()), steps=steps)
         except SettingsError:  # a wrong number of steps, which the form tells beneath
             return
-        self.tier_text.setText(" + ".join(planned.title for planned in chosen.attacks))
+        self.tier_text.setText(attacks_text((one.title, one.restarts) for one in chosen.attacks))
         self.bound.setVisible(chosen.upper_bound)
 
     def _steps(self) -> int | None:

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from advclip_gui.engine.probe_types import length_text
+from advclip_gui.engine.report_text import label_of
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import class_rows, figure_rows, protocol_of, provenance_text
 from advclip_gui.gui.widgets.basics import Banner, Button, TextLabel
@@ -194,7 +195,7 @@ class EvaluationResults(QWidget):
         tag = figure_tag(protocol_of(first), first.norm)
         # What the figures are must not be cut off, however narrow the window is.
         self.title.setText(f"Robust accuracy · {tag}")
-        self.subtitle.setText(f"{first.label} · {subtitle}")
+        self.subtitle.setText(f"{label_of(first)} · {subtitle}")
         self._show_warnings()
         self.curve.set_evaluations(self.evaluations)
         self.figures.set_rows(*figure_rows(self.evaluations))

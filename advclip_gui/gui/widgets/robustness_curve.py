@@ -20,6 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from advclip_gui.engine.probe_types import length_text
+from advclip_gui.engine.report_text import is_baseline
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_text import with_interval
 
@@ -70,7 +71,7 @@ class RobustnessCurve(QWidget):
         """Show these; zero-shot is the dashed baseline."""
         self._lines, used = [], 0
         for index, evaluation in enumerate(evaluations):
-            baseline = evaluation.model == "Zero-shot"
+            baseline = is_baseline(evaluation)
             role = "baseline" if baseline else _ROLES[used % len(_ROLES)]
             used += not baseline
             self._lines.append(_Line(evaluation, role, baseline, _MARKS[index % len(_MARKS)]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
+from advclip_gui.gui.evaluation_progress import TASK as EVALUATION_TASK
 from advclip_gui.gui.evaluation_text import percent
 from advclip_gui.gui.run_pace import Pace
 from advclip_gui.gui.widgets.basics import Badge, Stat
@@ -151,6 +152,9 @@ def _word(record: TrainingRecord, state: str) -> str:
             return "Preparing"
         if record.progress is not None and record.progress.task == COMPARISON_TASK:
             return "Comparing"
+        # Only the final evaluation reports progress; after an early end it begins before the last step.
+        if record.progress is not None and record.progress.task == EVALUATION_TASK:
+            return "Evaluating"
         if record.comparison is not None:
             return "Evaluating"
         if record.history.last_step >= record.total_steps:
