@@ -9,14 +9,15 @@ from PySide6.QtCore import QObject, Signal
 
 from advclip_gui.engine.catalog import CATALOG
 from advclip_gui.gui.probe_controller import PickedImage
-from advclip_gui.gui.probe_reading import central_square, read_picture
-from advclip_gui.gui.widgets.image_canvas import to_array
+from advclip_gui.gui.probe_reading import read_picture, take_picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from PySide6.QtGui import QImage
 
+    from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import ImageRecord
     from advclip_gui.gui.bridge import ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
@@ -55,9 +56,7 @@ class ImageReader(QObject):
 
     def take_image(self, image: QImage) -> None:
         """Take what was pasted or dropped."""
-        self.cancel()
-        pixels = to_array(image)
-        self.read.emit(PickedImage("Pasted image", pixels, preview=central_square(pixels)))
+        self._submit(partial(take_picture, image, self._model_size()), "Pasted image", None)
 
     def cancel(self) -> None:
         """Drop what is under way."""
@@ -66,8 +65,11 @@ class ImageReader(QObject):
             handle.cancel()
 
     def _read(self, path: Path, title: str, label: int | None) -> None:
+        self._submit(partial(read_picture, path, self._model_size()), title, label)
+
+    def _submit(self, work: Callable[[Control], object], title: str, label: int | None) -> None:
         self.cancel()
-        handle = self._io.submit(partial(read_picture, path, self._model_size()), f"Reading {path.name}")
+        handle = self._io.submit(work, f"Reading {title}")
         self._handle, self._as = handle, (title, label)
         handle.finished.connect(self._on_read)
         handle.failed.connect(self._on_failed)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from PySide6.QtGui import QImage
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.probe_types import ProbeResult
@@ -31,13 +32,40 @@ def read_picture(path: Path, size: int, control: Control) -> tuple[NDArray[np.ui
     """
     import numpy as np
 
-    from advclip_gui.engine.images import open_image, prepare
+    from advclip_gui.engine.images import open_image
 
     control.check()
     picture = open_image(path)
     control.check()
     pixels = np.array(picture, dtype=np.uint8)
-    return pixels, prepare(picture, size) if size else central_square(pixels)
+    return pixels, _preview(pixels, size)
+
+
+def take_picture(image: QImage, size: int, control: Control) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Take a picture that was pasted or dropped; it may be as large as any file.
+
+    Args:
+        image: any format.
+        size: input size of the model in pixels, 0 if unknown.
+        control: asked for cancellation.
+
+    Returns:
+        As `read_picture`.
+    """
+    from advclip_gui.gui.widgets.image_canvas import to_array
+
+    control.check()
+    pixels = to_array(image)
+    control.check()
+    return pixels, _preview(pixels, size)
+
+
+def _preview(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    from advclip_gui.engine.images import prepare
+
+    return prepare(Image.fromarray(pixels), size) if size else central_square(pixels)
 
 
 def central_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

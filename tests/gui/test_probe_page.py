@@ -613,7 +613,7 @@ def test_pasting_an_image_and_pasting_nothing(bench: Bench) -> None:
     assert not bench.page.banner.isVisible()
     shown = bench.page.stage.original.image
     assert shown is not None
-    assert (shown.width(), shown.height()) == (20, 20)
+    assert (shown.width(), shown.height()) == (32, 32)  # what the model sees of it
 
 
 def drop(page: ProbePage, path: Path) -> None:
