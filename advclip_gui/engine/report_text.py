@@ -49,8 +49,8 @@ def facts_of(evaluation: Evaluation) -> list[tuple[str, str]]:
     """How the figures came about and what was checked, one fact a line, the same in every report."""
     facts = [
         ("figures", label_of(evaluation)),
-        ("norm", evaluation.norm),
         ("protocol", protocol_of(evaluation)),
+        ("norm", evaluation.norm),
         ("n", str(evaluation.n)),
         ("seconds", f"{evaluation.seconds:.1f}"),
     ]

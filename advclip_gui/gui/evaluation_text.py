@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.evaluation_result import Evaluation
 
 __all__ = [
+    "attack_rows",
     "cell",
     "class_rows",
     "figure_rows",
@@ -105,6 +106,22 @@ def class_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
         for one in evaluation.per_class
     ]
     return head, rows
+
+
+def attack_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the waterfall of one model: the accuracy left after each attack, by epsilon."""
+    norm = "Linf" if evaluation.norm == "Linf" else "L2"
+    titles = list(dict.fromkeys(title for result in evaluation.epsilons for title in result.waterfall))
+    rows = [
+        [
+            length_text(result.epsilon, norm),
+            percent(evaluation.clean_accuracy),
+            *(percent(result.waterfall.get(title)) for title in titles),
+            percent(result.robust_after_8bit),
+        ]
+        for result in evaluation.epsilons
+    ]
+    return ["Epsilon", "Clean", *titles, "All, after 8 bits"], rows
 
 
 def provenance_text(evaluation: Evaluation) -> str:

@@ -14,7 +14,7 @@ import pytest
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.engine.evaluation_result import ClassResult, EpsilonResult, Evaluation, Finding
 from advclip_gui.engine.report import read_report, save_report
-from advclip_gui.engine.report_html import MATRIX_CLASSES, report_html
+from advclip_gui.engine.report_html import MATRIX_CLASSES, NARROW_CLASSES, report_html
 from advclip_gui.engine.statistics import wilson
 
 NASTY = 'AdvCLIP <script>alert("1")</script> & co'
@@ -247,6 +247,18 @@ def test_the_page_stands_alone(evaluations):
     assert "http" not in text.replace('http-equiv="Content-Security-Policy"', "")
     assert "prefers-color-scheme: dark" in style
     assert "@media print" in style
+
+
+def test_wide_matrices_are_printed_at_the_width_of_the_page():
+    few, many = made_up("A"), made_up("B", names=tuple(f"class {k}" for k in range(NARROW_CLASSES + 1)))
+    assert '<div class="card wide">' not in report_html([few])
+    text = report_html([many])
+    assert text.count('<div class="card wide">') == 1 + len(LEVELS)
+    style = text[text.index("<style>") : text.index("</style>")]
+    printed = style[style.index("@media print") :]
+    for rule in ("color-scheme: light", "table-layout: fixed", "break-inside: avoid", "break-before: page"):
+        assert rule in printed
+    assert "@page" in style
 
 
 def test_words_of_the_user_are_escaped(page, evaluations):

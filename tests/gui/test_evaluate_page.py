@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QMouseEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QScrollArea
 
+from advclip_gui.engine.attacks import catalog
 from advclip_gui.engine.attacks.catalog import INFOS
 from advclip_gui.engine.attacks.tiers import TIERS
 from advclip_gui.engine.datasets.sampling import Sample
@@ -247,6 +248,20 @@ def test_at_least_one_model(bench: Bench) -> None:
     assert not bench.page.run_button.isEnabled()
 
 
+def test_models_have_room_when_they_appear_on_a_visible_page(
+    qtbot: QtBot, io: IoPool, tmp_path: Path
+) -> None:
+    bench = Bench(qtbot, HandBackend(), io)
+    refs, bench.refs[:] = list(bench.refs), []
+    bench.workspace.models_changed.emit()
+    bench.refs[:] = refs
+    bench.workspace.models_changed.emit()
+    boxes = [bench.page.findChild(QCheckBox, f"evaluateModel{index}") for index in range(2)]
+    room = bench.page.findChild(QScrollArea, "evaluateModels").height()
+    assert room >= sum(box.sizeHint().height() for box in boxes)
+    assert all(box.isVisible() for box in boxes)
+
+
 def test_a_changing_list_of_models_keeps_what_is_checked(bench: Bench) -> None:
     form = bench.page.form
     form.set_checked(bench.refs[0], False)
@@ -319,6 +334,14 @@ def test_classes_confusions_and_provenance_of_the_model_chosen(bench: Bench) -> 
     assert results.attacked_confusion.counts == first.epsilons[0].confusion
     assert "1/255" in results.attacked_confusion.accessibleName()
     results.tabs.setCurrentIndex(4)
+    assert results.attacks.isVisible()
+    assert [results.attacks.text_at(1, column) for column in range(4)] == [
+        "2/255",
+        "80.0 %",
+        "13.3 %",
+        "10.0 %",
+    ]
+    results.tabs.setCurrentIndex(5)
     assert "images_sha256: abc" in results.provenance.toPlainText()
     assert "protocol: sound\nnorm: Linf" in results.provenance.toPlainText()
     assert "accuracy left at 1/255: FGSM 33.3 %, PGD-10 30.0 %" in results.provenance.toPlainText()
@@ -420,12 +443,30 @@ def test_tiers_are_chosen_by_name(bench: Bench) -> None:
     job, handle = bench.run()
     assert (job.attack, job.steps) == ("standard", None)
     end(handle, "cancelled")
+    form.tier.setCurrentIndex(names.index("thorough"))
+    assert form.tier_text.text() == "APGD-CE-100 (3 restarts) + APGD-T-100 (3 restarts) + Square-5000"
+    form.tier.setCurrentIndex(names.index("standard"))
     form.steps.lineEdit().setText("5")
     assert form.bound.isVisible()  # a reduced budget is none to trust
     assert "APGD-CE-5" in form.tier_text.text()
     form.tier.setCurrentIndex(names.index("square"))
     job, _ = bench.run()
     assert job.attack == "square"
+
+
+def test_an_attack_that_is_not_defined_in_a_norm_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the catalogue holds, the form reads it from there."""
+    form = bench.page.form
+    only = replace(INFOS[0], norms=("L2",))
+    monkeypatch.setattr(catalog, "INFOS", (only, *INFOS[1:]))
+    form.tier.setCurrentIndex(form.tier.findData(only.name))
+    assert form.problem.text() == f"{only.title} is not defined in L∞."
+    assert not bench.page.run_button.isEnabled()
+    form.norm.setCurrentIndex(1)
+    assert not form.problem.isVisible()
+    assert bench.page.run_button.isEnabled()
 
 
 def test_a_failure_keeps_the_former_results(bench: Bench) -> None:

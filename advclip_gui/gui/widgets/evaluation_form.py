@@ -271,6 +271,13 @@ class EvaluationForm(QWidget):
         self.tier_text.setText(attacks_text((one.title, one.restarts) for one in chosen.attacks))
         self.bound.setVisible(chosen.upper_bound)
 
+    def _unfit(self) -> str:
+        """A sentence where an attack is not defined in the norm chosen; "" where all are."""
+        for planned in plan(str(self.tier.currentData()), steps=self._steps()).attacks:
+            if self._shown_norm not in planned.info.norms:
+                return f"{planned.info.title} is not defined in {norm_text(self._shown_norm)}."
+        return ""
+
     def _steps(self) -> int | None:
         number = self.steps.number()
         return None if number is None else int(number)
@@ -293,6 +300,8 @@ class EvaluationForm(QWidget):
             problem, wrong = f"Steps must lie between 1 and {MAX_STEPS:,}.", self.steps
         elif seed is None or not 0 <= seed < 2**31:
             problem, wrong = "The seed must lie between 0 and 2147483647.", self.seed
+        elif unfit := self._unfit():
+            problem, wrong = problem or unfit, wrong or self.epsilons
         elif not self.checked_refs():
             problem = problem or "Check at least one model."
         if not problem and limit is not None and seed is not None:

@@ -20,7 +20,13 @@ from PySide6.QtWidgets import (
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.engine.report_text import label_of
 from advclip_gui.gui import theme
-from advclip_gui.gui.evaluation_text import class_rows, figure_rows, protocol_of, provenance_text
+from advclip_gui.gui.evaluation_text import (
+    attack_rows,
+    class_rows,
+    figure_rows,
+    protocol_of,
+    provenance_text,
+)
 from advclip_gui.gui.widgets.basics import Banner, Button, TextLabel
 from advclip_gui.gui.widgets.confusion_view import ConfusionView
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
@@ -65,6 +71,7 @@ class EvaluationResults(QWidget):
             ("Classes", self._make_classes()),
             ("Confusions", self._make_confusions()),
             ("Images", self.images),
+            ("Attacks", self._make_attacks()),
             ("Provenance", self._make_provenance()),
         ):
             self.tabs.addTab(title)
@@ -81,7 +88,8 @@ class EvaluationResults(QWidget):
         texts.setSpacing(0)
         self.title = ElidedLabel("", "heading")
         self.title.setObjectName("evaluateTitle")
-        self.subtitle = ElidedLabel("", "muted")
+        self.subtitle = TextLabel("", "muted", wrap=True)
+        self.subtitle.setObjectName("evaluateSubtitle")
         texts.addWidget(self.title)
         texts.addWidget(self.subtitle)
         row.addLayout(texts, 1)
@@ -121,6 +129,23 @@ class EvaluationResults(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         self.classes = FigureTable(name="evaluateClasses", label="Accuracy of each class")
         column.addWidget(self.classes)
+        return box
+
+    def _make_attacks(self) -> QWidget:
+        look = theme.current()
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(look.s)
+        hint = TextLabel(
+            "Accuracy left after each attack, of all images. Images that are wrong without one are never "
+            "attacked, and each attack takes only what the ones before it left.",
+            "caption",
+            wrap=True,
+        )
+        column.addWidget(hint)
+        self.attacks = FigureTable(name="evaluateAttacks", label="Accuracy left after each attack")
+        column.addWidget(self.attacks)
         return box
 
     def _make_confusions(self) -> QWidget:
@@ -232,6 +257,7 @@ class EvaluationResults(QWidget):
         if evaluation is None:
             return
         self.classes.set_rows(*class_rows(evaluation))
+        self.attacks.set_rows(*attack_rows(evaluation))
         self.provenance.setPlainText(provenance_text(evaluation))
         self.images.show_images(evaluation, *self._samples[self.model.currentIndex()])
         result = self._level(evaluation)
