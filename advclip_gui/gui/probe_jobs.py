@@ -29,7 +29,7 @@ class CompareJob:
     templates: tuple[str, ...]
     image: NDArray[np.uint8] | Path
     request: Any
-    title: str = "Comparison"
+    title: str = "Probe"
     priority: int = Priority.INTERACTIVE
 
     def run(self, session: Any, control: Control) -> object:

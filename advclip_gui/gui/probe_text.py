@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from advclip_gui.engine.attacks.catalog import attack_info
 from advclip_gui.engine.probe_types import length_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from advclip_gui.engine.events import ProbeStep
+    from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.probe_types import ProbeRequest, ProbeResult
 
 FLIPPED, HELD, WRONG, NEUTRAL = "flipped", "held", "wrong", "neutral"
@@ -78,7 +82,7 @@ def step_verdict(result: ProbeResult, step: ProbeStep, label: int | None) -> Ver
     names = result.class_names
     now = max(range(len(step.probabilities)), key=step.probabilities.__getitem__)
     share = percent(step.probabilities[now])
-    where = f"step {step.step} of {step.total_steps}" if step.step else "the starting point"
+    where = step_text(step)
     before = names[result.before_label]
     note = f"Replay: the model is {share} sure of {names[now]} at {where}."
     if now == result.before_label:
@@ -127,10 +131,21 @@ def seen_text(whole: tuple[int, ...], seen: tuple[int, ...]) -> str:
     here = f"{seen[1]} × {seen[0]} px"
     if whole[:2] == seen[:2]:
         return f"The model sees this: all {here}"
-    return f"The model sees this: {here} of {whole[1]} × {whole[0]}"
+    return f"The model sees this: {here} from {whole[1]} × {whole[0]}"
 
 
 def size_text(perturbation: NDArray[np.float32]) -> str:
     """Write how large a perturbation (H, W, 3) is, in both norms."""
     largest = float(abs(perturbation).max(initial=0.0)) * 255
     return f"Largest change {largest:.3g}/255 · L2 {float((perturbation**2).sum()) ** 0.5:.3g}"
+
+
+def step_text(step: ProbeStep) -> str:
+    """Say where an attack is: "step 3 of 10"."""
+    return f"step {step.step} of {step.total_steps}" if step.step else "the starting point"
+
+
+def told_apart(ref: ModelRef, refs: Sequence[ModelRef]) -> str:
+    """A model's title; the folder's name where another of `refs` has the same title."""
+    twins = sum(other.title == ref.title for other in refs) > 1
+    return PurePath(ref.adapter).name if twins and ref.adapter else ref.title

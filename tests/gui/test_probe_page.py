@@ -167,7 +167,7 @@ def test_clicking_an_image_attacks_it_and_tells_the_flip(bench: Bench) -> None:
     assert stage.adversarial.detail.text() == "dog 90.0 %"
     assert "Zero-shot" in stage.facts.text()
     assert "PGD · 10 steps · L∞ · 2/255" in stage.facts.text()
-    assert stage.seen.text() == "The model sees this: 8 × 8 px of 32 × 32"
+    assert stage.seen.text() == "The model sees this: 8 × 8 px from 32 × 32"
     assert stage.size.text().startswith("Largest change 2/255 · L2 ")
     assert stage.updating.text() == ""
 
@@ -976,6 +976,16 @@ def test_models_are_compared_in_one_job(bench: Bench) -> None:
     assert "each attacked with its own gradient" in panel.facts.text()
     assert panel.columns[1].bars.values["cat"] == (0.9, 0.8)
     assert not bench.page.panel.save_button.isEnabled()
+
+
+def test_two_runs_of_one_name_are_told_apart(bench: Bench) -> None:
+    backbone = bench.workspace.settings.backbone
+    bench.extra = [ModelRef("adapter", backbone, f"/runs/{name}", "Demo") for name in ("early", "late")]
+    bench.workspace.models_changed.emit()
+    bench.page.views.show_view("compare")
+    panel = bench.page.views.compare
+    assert [panel.others[0].itemText(row) for row in (1, 2)] == ["early", "late"]
+    assert panel.columns[1].title.text() == "early"
 
 
 def test_an_attack_is_transferred(bench: Bench) -> None:

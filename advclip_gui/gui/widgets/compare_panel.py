@@ -8,7 +8,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.probe_text import percent, request_text
+from advclip_gui.gui.probe_text import percent, request_text, told_apart
 from advclip_gui.gui.widgets.basics import Badge, TextLabel
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.image_view import ImageView, ViewLink
@@ -115,7 +115,7 @@ class ComparePanel(QWidget):
             box.clear()
             box.addItem("No other model" if place == 0 else "No third model", None)
             for ref in rest:
-                box.addItem(theme.icon(ICONS[ref.kind], "text_muted"), ref.title, ref)
+                box.addItem(theme.icon(ICONS[ref.kind], "text_muted"), told_apart(ref, self._refs), ref)
             if before in rest:
                 box.setCurrentIndex(1 + rest.index(before))
             elif place == 0 and rest and not (self._left_out and before is None):
@@ -146,15 +146,18 @@ class ComparePanel(QWidget):
         before, self.shown = self.shown, question
         same = before is not None and (before.image, before.refs) == (question.image, question.refs)
         self._show_columns(question.refs)
+        first = told_apart(question.refs[0], self._refs)
         how = (
             "each attacked with its own gradient"
             if question.mode == EACH
-            else f"all shown the adversarial image made for {question.refs[0].title}, in 8 bits"
+            else f"all shown the adversarial image made for {first}, in 8 bits"
         )
         self.facts.setText(f"{request_text(question.request)} · {question.image.title} · {how}")
         for answer, ref, compared in zip(self.columns, question.refs, answers, strict=False):
             label = question.image.label if compared.class_names == question.class_names else None
-            answer.show_answer(ref, compared, label, question.request.target, keep_rows=same)
+            answer.show_answer(
+                told_apart(ref, self._refs), compared, label, question.request.target, keep_rows=same
+            )
 
     def set_updating(self, busy: bool, *, dim: bool) -> None:
         """Say that newer answers are on their way.
@@ -184,7 +187,7 @@ class ComparePanel(QWidget):
         for place, answer in enumerate(self.columns):
             answer.setVisible(place < max(len(refs), 2))
             if place < len(refs):
-                answer.title.setText(refs[place].title)
+                answer.title.setText(told_apart(refs[place], self._refs))
             elif place == 1:
                 answer.title.setText("")
 
@@ -232,7 +235,7 @@ class _Answer(QWidget):
         self.bars.clear()
 
     def show_answer(
-        self, ref: ModelRef, answer: Compared, label: int | None, target: int | None, *, keep_rows: bool
+        self, title: str, answer: Compared, label: int | None, target: int | None, *, keep_rows: bool
     ) -> None:
         names = answer.class_names
         before, after = answer.before_label, answer.after_label
@@ -248,7 +251,7 @@ class _Answer(QWidget):
             self.sign.set_tone("warning" if wrong else "good")
             self.sentence.setText(f"Still {names[before]}, {shares}")
         self.sign.show()
-        self.setAccessibleName(f"{ref.title}: {self.sign.text()}. {self.sentence.text()}")
+        self.setAccessibleName(f"{title}: {self.sign.text()}. {self.sentence.text()}")
         self.view.set_image(answer.adversarial, "its own attack" if answer.own else "transferred")
         self.view.set_frame_role("adversarial" if answer.flipped else ("warning" if wrong else "robust"))
         self.bars.set_subject(

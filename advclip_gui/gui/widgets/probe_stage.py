@@ -15,6 +15,7 @@ from advclip_gui.gui.probe_text import (
     result_verdict,
     seen_text,
     size_text,
+    step_text,
     step_verdict,
     survival_text,
 )
@@ -208,11 +209,11 @@ class ProbeStage(QWidget):
         else:
             self.bars.clear()
         self._show_pixels(step.adversarial, step.perturbation)
-        self.adversarial.set_detail(f"step {step.step} of {step.total_steps} …")
+        self.adversarial.set_detail(f"{step_text(step)} …")
         self.facts.setText(
             f"{question.ref.title} · {request_text(question.request)} · {question.image.title}"
         )
-        sentence = f"Attacking … step {step.step} of {step.total_steps}"
+        sentence = f"Attacking … {step_text(step)}"
         self.verdict.show_verdict(
             Verdict(NEUTRAL, "", sentence, f"{question.ref.title}, loss {step.loss:.3f}")
         )
