@@ -121,20 +121,34 @@ def _describe(found: dict[str, Path], name: str) -> ClipSource:
             _HINT,
         )
     tokenizer = found.get(TOKENIZER_FILES[0], found.get(TOKENIZER_FILES[1]))
-    folder = None if tokenizer is None else tokenizer.parent
+    config, preprocess = _configuration(found, name)
+    # A Hugging Face folder's tokenizer is CLIP's own, which open_clip brings along.
+    if tokenizer is None or OPEN_CLIP_CONFIG not in found:
+        return ClipSource(weights, config, preprocess)
+    return ClipSource(weights, config, preprocess, tokenizer.parent)
+
+
+def check_configuration(hub_id: str) -> None:
+    """Look at a repository's configuration before its weights are fetched.
+
+    Raises:
+        CheckpointError: it describes another kind of model.
+    """
+    _configuration(cached_files(hub_id, (*CONFIG_FILES, PREPROCESSOR)), hub_id)
+
+
+def _configuration(found: dict[str, Path], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The model in open_clip's terms, and its preprocessing as far as it is told."""
     if OPEN_CLIP_CONFIG in found:
         content = read_config(found[OPEN_CLIP_CONFIG])
         config = content.get("model_cfg", content)
         if not isinstance(config, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
             raise CheckpointError(f"{OPEN_CLIP_CONFIG} of {name} describes no model of open_clip.", _HINT)
-        return ClipSource(weights, config, dict(content.get("preprocess_cfg") or {}), folder)
+        told = content.get("preprocess_cfg")
+        return config, dict(told) if isinstance(told, dict) else {}
     if HUGGING_FACE_CONFIG in found:
         config = from_hugging_face(read_config(found[HUGGING_FACE_CONFIG]), name)
-        preprocess = {}
-        if PREPROCESSOR in found:
-            preprocess = preprocessing_of(read_config(found[PREPROCESSOR]))
-        # Its tokenizer is CLIP's own, which open_clip brings along.
-        return ClipSource(weights, config, preprocess)
+        return config, preprocessing_of(read_config(found[PREPROCESSOR])) if PREPROCESSOR in found else {}
     raise CheckpointError(f"{name} holds weights, but no {OPEN_CLIP_CONFIG} or config.json.", _HINT)
 
 

@@ -1,21 +1,37 @@
-"""Fetch a registry backbone's weights into the hub's cache, when the user asks for it."""
+"""Fetch a backbone from a hub into its cache, when the user asks for it."""
 
 from __future__ import annotations
 
 import hashlib
-import math
+import json
 import os
 import shutil
-import time
-from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
-from advclip_gui.engine.catalog import HUB_FILES, availability, cached_weights, entry
+from advclip_gui.engine.catalog import (
+    availability,
+    cached_weights,
+    entry,
+    lacking_tokenizer,
+    source_of,
+    weight_names,
+)
+from advclip_gui.engine.clip_source import (
+    CONFIG_FILES,
+    PREPROCESSOR,
+    TOKENIZER_FILES,
+    cached_files,
+    check_configuration,
+)
 from advclip_gui.engine.errors import BackboneError, StorageError
 from advclip_gui.engine.files import storage_error, write_text_atomic
 from advclip_gui.engine.hub_errors import NotAHub, Place, Refused, WrongContent, megabytes
+from advclip_gui.engine.published import HUB_PREFIX
+from advclip_gui.engine.transfer_meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +43,16 @@ if TYPE_CHECKING:
 _HASH_BLOCK = 1 << 22
 _SPARE_BYTES = 50_000_000
 """Left free on the disk beside the download."""
-_REPORT_EVERY_S = 0.1
-_SPEED_OVER_S = 5.0
 
 
-def fetch_weights(settings: BackboneSettings, *, control: Control, endpoint: str | None = None) -> Path:
-    """Download the safetensors weights of a hub backbone; afterwards `catalog.cached_weights` finds them.
+def fetch_weights(
+    settings: BackboneSettings, *, control: Control, endpoint: str | None = None, offline: bool = False
+) -> Path:
+    """Download what a hub backbone lacks; afterwards `catalog.availability` finds it.
 
-    Returns at once where the weights are here already. What an interrupted call received is kept and
-    the next one goes on from there. HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and the proxy
+    That is the weights, the configuration of a repository that is named itself, and a tokenizer of its
+    own. Returns at once where all is here already. What an interrupted call received is kept and the
+    next one goes on from there. HF_ENDPOINT, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and the proxy
     variables mean what they mean to the hub's own tools. Works on any thread that runs no event loop.
 
     Args:
@@ -43,12 +60,14 @@ def fetch_weights(settings: BackboneSettings, *, control: Control, endpoint: str
         control: receives `Progress` in bytes, ten times a second; cancelling it ends the call within
             a tenth of a second.
         endpoint: address of the hub, instead of HF_ENDPOINT.
+        offline: the user switched downloads off; what is not here is refused.
 
     Returns:
         The weights' path in the cache.
 
     Raises:
         BackboneError: one sentence on what went wrong, and what to do; a later call may succeed.
+        CheckpointError: the repository holds no CLIP; told before its weights are fetched.
         StorageError: no room, or no permission to write the cache.
         Cancelled: through `control`.
     """
@@ -56,26 +75,50 @@ def fetch_weights(settings: BackboneSettings, *, control: Control, endpoint: str
     state = availability(settings)
     if state.here and state.path is not None:
         return Path(state.path)
-    if not chosen.hub_id:
+    if not chosen.hub_id or chosen.refused:
         raise BackboneError(state.sentence)
     from huggingface_hub import constants, is_offline_mode
 
     from advclip_gui.engine.hub_transfer import token
 
     place = Place(chosen, (endpoint or constants.ENDPOINT).rstrip("/"), has_token=token() is not None)
-    if is_offline_mode():
-        raise place.offline()
+    if offline or is_offline_mode():
+        raise place.offline(by_variable=is_offline_mode())
     control.progress(f"Downloading {chosen.title}", 0, 0, f"asking {place.host}")
-    download = _Download(place, Path(constants.HF_HUB_CACHE), control)
-    download.run()
-    found = cached_weights(chosen.hub_id)
-    if found is None:
+    _fetch_all(settings, place, Path(constants.HF_HUB_CACHE), control)
+    state = availability(settings)
+    if not state.here or state.path is None:
+        # Here by now is everything the hub has; what is said is what is wrong with it.
+        if source_of(settings) is not None:
+            raise BackboneError(state.sentence)
         raise StorageError(f"The download was not found again in {constants.HF_HUB_CACHE}.", "Try again.")
-    return found
+    return Path(state.path)
+
+
+def _fetch_all(settings: BackboneSettings, place: Place, cache: Path, control: Control) -> None:
+    """Fetch what is lacking, small files that could end it all before the large one."""
+    chosen = place.chosen
+    download = _Download(place, cache, control)
+    if chosen.name.startswith(HUB_PREFIX) and not cached_files(chosen.hub_id, CONFIG_FILES):
+        if download.fetch(CONFIG_FILES) is None:
+            raise place.lacks(" or ".join(CONFIG_FILES))
+        download.fetch((PREPROCESSOR,))
+    if chosen.name.startswith(HUB_PREFIX):
+        check_configuration(chosen.hub_id)
+    names = weight_names(chosen)
+    if cached_weights(chosen.hub_id, names) is None and download.fetch(names) is None:
+        raise place.lacks("weights under a name that is known")
+    source = source_of(settings)
+    tokenizer = "" if source is None else lacking_tokenizer(chosen, source)
+    if tokenizer:
+        words = replace(place, chosen=replace(chosen, hub_id=tokenizer, title=f"the tokenizer {tokenizer}"))
+        download = _Download(words, cache, control)
+        if not any([download.fetch((name,)) for name in TOKENIZER_FILES]):
+            raise words.lacks("tokenizer")
 
 
 class _Download:
-    """One file on its way into the cache's layout: blobs/ETAG, snapshots/COMMIT/NAME, refs/main."""
+    """Files on their way into the cache's layout: blobs/ETAG, snapshots/COMMIT/NAME, refs/main."""
 
     def __init__(self, place: Place, cache: Path, control: Control) -> None:
         self._place = place
@@ -86,14 +129,16 @@ class _Download:
         self._received = 0
         self._total = 0
 
-    def run(self) -> None:
+    def fetch(self, names: tuple[str, ...]) -> str | None:
+        """Fetch the first of several names that the repository has; returns it, None where it has none."""
         from advclip_gui.engine.hub_transfer import look_up, receive, run_cancellable
 
         place, control = self._place, self._control
+        self._received = self._total = 0
         with self._sentences():
-            remote = run_cancellable(look_up(place.chosen.hub_id, HUB_FILES, place.endpoint), control)
+            remote = run_cancellable(look_up(place.chosen.hub_id, names, place.endpoint), control)
         if remote is None:
-            raise place.no_weights()
+            return None
         blob = self._store / "blobs" / remote.etag
         part = blob.with_name(f"{blob.name}.incomplete")
         try:
@@ -107,7 +152,7 @@ class _Download:
             source = blob if blob.is_file() else part
             if source is part:
                 self._check_space(blob.parent, part)
-                meter = _Meter(control, f"Downloading {place.chosen.title}", self._received)
+                meter = Meter(control, f"Downloading {place.chosen.title}", self._received)
 
                 def report(done: int, total: int, remark: str) -> None:
                     self._received, self._total = done, total
@@ -121,6 +166,7 @@ class _Download:
                 _give_names(source, blob, self._store, remote)
             except OSError as error:
                 raise storage_error(blob, error) from error
+        return remote.name
 
     def _check_space(self, folder: Path, part: Path) -> None:
         """Refuse before the first byte what would fill the disk."""
@@ -187,7 +233,7 @@ class _Download:
 
 
 def verify(path: Path, remote: RemoteFile, control: Control) -> None:
-    """Check length, checksum and that the file is readable safetensors with at least one tensor.
+    """Check length, checksum, and that the file is of the kind its name says.
 
     What fails is removed, so that the next download begins anew.
 
@@ -203,8 +249,6 @@ def verify(path: Path, remote: RemoteFile, control: Control) -> None:
 
 
 def _check_content(path: Path, remote: RemoteFile, control: Control) -> None:
-    from safetensors import SafetensorError, safe_open
-
     size = path.stat().st_size
     if remote.size and size != remote.size:
         raise WrongContent(f"has {size:,} bytes instead of {remote.size:,}")
@@ -221,6 +265,27 @@ def _check_content(path: Path, remote: RemoteFile, control: Control) -> None:
                 control.progress("Checking the download", done, size)
         if digest.hexdigest() != remote.etag:
             raise WrongContent("does not match its checksum")
+    kind = Path(remote.name).suffix
+    if kind == ".safetensors":
+        _check_tensors(path)
+    elif kind == ".bin" and not is_zipfile(path) and not _begins_pickled(path):
+        raise WrongContent("is no checkpoint of PyTorch")
+    elif kind == ".json":
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise WrongContent("is no JSON file") from error
+
+
+def _begins_pickled(path: Path) -> bool:
+    """Whether a file begins as PyTorch's checkpoints did before they were archives."""
+    with path.open("rb") as stream:
+        return stream.read(1) == b"\x80"
+
+
+def _check_tensors(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as tensors:
             names = tensors.keys()
@@ -243,41 +308,3 @@ def _give_names(source: Path, blob: Path, store: Path, remote: RemoteFile) -> No
         # No symbolic links here, as on Windows without developer mode: the file itself, as the hub does it.
         blob.replace(pointer)
     write_text_atomic(store / "refs" / "main", remote.commit)
-
-
-class _Meter:
-    """Progress with speed and time left, at most ten times a second."""
-
-    def __init__(self, control: Control, task: str, start: int) -> None:
-        self._control = control
-        self._task = task
-        self._samples = deque([(time.monotonic(), start)])
-        self._next = 0.0
-
-    def update(self, done: int, total: int, remark: str) -> None:
-        now = time.monotonic()
-        if now < self._next and done != total and not remark:
-            return
-        self._next = now + _REPORT_EVERY_S
-        if remark:
-            self._samples.clear()
-        self._samples.append((now, done))
-        while now - self._samples[0][0] > _SPEED_OVER_S and len(self._samples) > 2:
-            self._samples.popleft()
-        self._control.progress(self._task, done, total, remark or self._detail(total))
-
-    def _detail(self, total: int) -> str:
-        (first_time, first), (last_time, last) = self._samples[0], self._samples[-1]
-        # The first chunk may come before the clock has moved, or stand in for a part already here.
-        if last_time - first_time < _REPORT_EVERY_S or last <= first:
-            return ""
-        speed = (last - first) / (last_time - first_time)
-        left = f", {_duration((total - last) / speed)} left" if total else ""
-        return f"{speed / 1e6:.1f} MB/s{left}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -73,12 +73,14 @@ class Place:
         """The hub's name for people."""
         return urlsplit(self.endpoint).netloc or self.endpoint
 
-    def offline(self) -> BackboneError:
-        """Downloads are switched off by the user."""
+    def offline(self, *, by_variable: bool) -> BackboneError:
+        """Downloads are switched off by the user: in the environment, or in the program."""
+        how, undo = "in this program", "Switch 'Work offline' off."
+        if by_variable:
+            how, undo = "HF_HUB_OFFLINE is set", "Unset HF_HUB_OFFLINE and start the program again."
         return BackboneError(
-            f"Downloads are switched off (HF_HUB_OFFLINE is set) and {self.chosen.title} is not on this "
-            "machine.",
-            f"Unset HF_HUB_OFFLINE and start the program again. {WAYS_OUT}",
+            f"Downloads are switched off ({how}) and {self.chosen.title} is not on this machine.",
+            f"{undo} {WAYS_OUT}",
         )
 
     def unreachable(self, reason: str) -> BackboneError:
@@ -126,11 +128,9 @@ class Place:
             "A login page or proxy may stand in between, or HF_ENDPOINT is wrong; mend that and try again.",
         )
 
-    def no_weights(self) -> BackboneError:
-        """The repository has none of the files that can be read safely."""
-        return BackboneError(
-            f"{self.host} has no safetensors weights of {self.chosen.hub_id} (404).", WAYS_OUT
-        )
+    def lacks(self, what: str) -> BackboneError:
+        """The repository has none of the files that are needed; `what` names them."""
+        return BackboneError(f"{self.host} has no {what} in {self.chosen.hub_id} (404).", WAYS_OUT)
 
     def wrong_content(self, what: str) -> BackboneError:
         """The file is not what was promised, and was removed."""

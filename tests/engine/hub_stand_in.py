@@ -49,6 +49,8 @@ class StandIn:
     ignores_range: bool = False
     storage: str = ""
     """Address of another host that files are redirected to, as large ones are."""
+    more: tuple[str, ...] = ()
+    """Other repositories, with the same files."""
     requests: list[Request] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     address: str = ""
@@ -56,6 +58,10 @@ class StandIn:
     def ranges(self) -> list[str | None]:
         """What each GET asked for."""
         return [request.range for request in self.requests if request.method == "GET"]
+
+    def received(self) -> list[str]:
+        """Names of the files that were sent."""
+        return [request.path.rsplit("/", 1)[-1] for request in self.requests if request.method == "GET"]
 
     def heal(self) -> None:
         """Answer properly from now on."""
@@ -98,7 +104,8 @@ def handler_of(hub: StandIn) -> type[BaseHTTPRequestHandler]:
             status = hub.get_status if body and hub.status == 200 else hub.status
             name = path.rsplit("/", 1)[-1]
             content = hub.files.get(name)
-            if status == 200 and not path.startswith((f"/{hub.repository}/resolve/", "/storage/")):
+            places = (*(f"/{name}/resolve/" for name in (hub.repository, *hub.more)), "/storage/")
+            if status == 200 and not path.startswith(places):
                 self._refuse(404, "RepoNotFound")
             elif status == 200 and content is None:
                 self._refuse(404, "EntryNotFound")

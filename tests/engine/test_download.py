@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
+import json
 import os
 import signal
 import socket
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -21,11 +24,11 @@ from filelock import FileLock
 from huggingface_hub import constants, hf_hub_download
 from safetensors.numpy import save
 
-from advclip_gui.engine import download, hub_transfer
-from advclip_gui.engine.catalog import availability, cached_weights, entry
+from advclip_gui.engine import download, hub_transfer, transfer_meter
+from advclip_gui.engine.catalog import availability, cached_weights, entry, is_here, source_of
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.download import fetch_weights
-from advclip_gui.engine.errors import BackboneError, StorageError, UserError
+from advclip_gui.engine.errors import BackboneError, CheckpointError, StorageError, UserError
 from advclip_gui.settings import BackboneSettings
 from tests.engine.hub_stand_in import COMMIT, StandIn, serving
 
@@ -121,9 +124,9 @@ def test_progress_goes_up_to_the_whole_file(hub: StandIn) -> None:
 
 def test_speed_and_time_left_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 1.01, 2.0, 5.0, 5.2])
-    monkeypatch.setattr(download, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(transfer_meter, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     events: list[Event] = []
-    meter = download._Meter(Control(events.append), "Downloading", start=1_000_000)
+    meter = transfer_meter.Meter(Control(events.append), "Downloading", start=1_000_000)
     for done in (3_000_000, 3_100_000, 5_000_000, 11_000_000):
         meter.update(done, 611_000_000, "")
     meter.update(11_000_000, 611_000_000, "trying again")
@@ -133,8 +136,8 @@ def test_speed_and_time_left_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "2.0 MB/s, 5 min left",
         "trying again",
     ]
-    assert download._duration(0.2) == "1 s"
-    assert download._duration(7_260) == "2 h 1 min"
+    assert transfer_meter.duration(0.2) == "1 s"
+    assert transfer_meter.duration(7_260) == "2 h 1 min"
 
 
 def test_the_second_name_is_taken_where_the_first_is_not_there(hub: StandIn) -> None:
@@ -326,7 +329,7 @@ def test_a_hub_that_does_not_answer_times_out(hub: StandIn, monkeypatch: pytest.
         (403, "GatedRepo", "only to users who accepted its conditions (403)"),
         (403, "", "refuses to hand out"),
         (404, "RepoNotFound", "has no repository"),
-        (404, "EntryNotFound", "has no safetensors weights of"),
+        (404, "EntryNotFound", "has no weights under a name that is known in"),
         (429, "", "takes no more requests"),
         (418, "", "refused the request"),
         (500, "", "has a fault of its own just now (500)"),
@@ -525,9 +528,160 @@ assert "torch" not in sys.modules
     assert path.parent.name == COMMIT
 
 
+def test_offline_by_the_programs_own_switch(hub: StandIn) -> None:
+    with pytest.raises(BackboneError, match=r"Downloads are switched off \(in this program\).*Work offline"):
+        fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline=True)
+    assert hub.requests == []
+    succeeds_later(hub)
+    assert fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline=True).is_file()
+
+
 def test_what_is_bundled_or_local_is_never_fetched(hub: StandIn, tmp_path: Path) -> None:
     assert fetch_weights(BackboneSettings(), control=Control(), endpoint=hub.address).is_dir()
     missing = BackboneSettings(name="local", checkpoint=str(tmp_path / "gone.safetensors"))
     with pytest.raises(BackboneError, match="does not exist"):
         fetch_weights(missing, control=Control(), endpoint=hub.address)
     assert hub.requests == []
+
+
+def test_what_cannot_be_adapted_is_not_fetched(hub: StandIn) -> None:
+    with pytest.raises(BackboneError, match="RN50 - openai cannot be adapted"):
+        fetch_weights(BackboneSettings(name="RN50"), control=Control(), endpoint=hub.address)
+    assert hub.requests == []
+
+
+# Repositories by their own name, pickled tensors, tokenizers
+
+MODEL = {"embed_dim": 8, "vision_cfg": {"layers": 1}, "text_cfg": {}}
+CONFIG = json.dumps({"model_cfg": MODEL}).encode()
+WORDS = b'{"model": {"type": "WordLevel"}}'
+OTHER = BackboneSettings(name="hf-hub:someone/their-clip")
+
+
+def pickled() -> bytes:
+    """An archive as PyTorch saves it, as far as a download looks into it."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", b"x")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def other() -> Iterator[StandIn]:
+    files = {"open_clip_config.json": CONFIG, NAME: WEIGHTS}
+    with serving(StandIn("someone/their-clip", files, more=("someone/words",))) as stand_in:
+        yield stand_in
+
+
+def fetch_other(hub: StandIn, settings: BackboneSettings = OTHER) -> Path:
+    return fetch_weights(settings, control=Control(), endpoint=hub.address)
+
+
+def test_a_repository_brings_its_configuration(other: StandIn) -> None:
+    assert fetch_other(other).read_bytes() == WEIGHTS
+    assert other.received() == ["open_clip_config.json", NAME]
+    assert availability(OTHER).here
+    source = source_of(OTHER)
+    assert source is not None
+    assert source.config == MODEL
+    asked = len(other.requests)
+    fetch_other(other)
+    assert len(other.requests) == asked
+
+
+def test_a_repository_of_hugging_face(other: StandIn) -> None:
+    other.files = {
+        "config.json": b'{"model_type": "clip"}',
+        "preprocessor_config.json": b'{"image_mean": [0.1, 0.2, 0.3]}',
+        "model.safetensors": WEIGHTS,
+    }
+    assert fetch_other(other).name == "model.safetensors"
+    source = source_of(OTHER)
+    assert source is not None
+    assert source.preprocess == {"mean": [0.1, 0.2, 0.3]}
+    assert source.config is not None
+    assert source.config["quick_gelu"] is True
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({NAME: WEIGHTS}, r"has no open_clip_config\.json or config\.json in someone/their-clip"),
+        (
+            {"open_clip_config.json": CONFIG},
+            "has no weights under a name that is known in someone/their-clip",
+        ),
+        ({"open_clip_config.json": b"<html>", NAME: WEIGHTS}, "is no JSON file; it was thrown away"),
+    ],
+)
+def test_a_repository_that_lacks_something_may_have_it_later(
+    other: StandIn, files: dict[str, bytes], sentence: str
+) -> None:
+    whole, other.files = other.files, files
+    with pytest.raises(BackboneError, match=sentence):
+        fetch_other(other)
+    assert not availability(OTHER).here
+    other.files = whole
+    assert fetch_other(other).read_bytes() == WEIGHTS
+
+
+def test_a_repository_of_another_model_says_so(other: StandIn) -> None:
+    other.files = {"config.json": b'{"model_type": "bert"}', "model.safetensors": WEIGHTS}
+    with pytest.raises(CheckpointError, match="is not a CLIP of Hugging Face"):
+        fetch_other(other)
+    assert other.received() == ["config.json"], "the weights were fetched for nothing"
+
+
+def test_pickled_tensors_are_taken_where_there_is_nothing_better(other: StandIn) -> None:
+    name = "open_clip_pytorch_model.bin"
+    other.files = {"open_clip_config.json": CONFIG, name: b"<html>log in first</html>"}
+    with pytest.raises(BackboneError, match=r"is no checkpoint of PyTorch; it was thrown away"):
+        fetch_other(other)
+    other.files[name] = pickled()
+    assert fetch_other(other).name == name
+
+
+def test_a_file_that_is_named_by_the_registry() -> None:
+    settings = BackboneSettings(name="ViTamin-S", weights="datacomp1b")
+    with serving(StandIn(entry(settings).hub_id, {"pytorch_model.bin": pickled()})) as hub:
+        assert fetch_other(hub, settings).name == "pytorch_model.bin"
+        hub.files["pytorch_model.safetensors"] = WEIGHTS
+        assert availability(settings).here
+
+
+@pytest.fixture
+def with_words(other: StandIn) -> StandIn:
+    model = {**MODEL, "text_cfg": {"hf_tokenizer_name": "someone/words"}}
+    other.files = {
+        "open_clip_config.json": json.dumps({"model_cfg": model}).encode(),
+        NAME: WEIGHTS,
+        "tokenizer.json": WORDS,
+        "tokenizer_config.json": b"{}",
+    }
+    return other
+
+
+def test_a_tokenizer_of_its_own_comes_along(with_words: StandIn) -> None:
+    fetch_other(with_words)
+    assert with_words.received() == ["open_clip_config.json", NAME, "tokenizer_config.json", "tokenizer.json"]
+    assert hf_hub_download("someone/words", "tokenizer.json", local_files_only=True)
+
+
+def test_a_tokenizer_that_was_lacking_is_all_that_is_fetched_later(with_words: StandIn) -> None:
+    whole = with_words.files
+    with_words.files = {name: data for name, data in whole.items() if "tokenizer" not in name}
+    with pytest.raises(BackboneError, match="has no tokenizer in someone/words"):
+        fetch_other(with_words)
+    assert "its tokenizer is not on this machine" in availability(OTHER).sentence
+    with_words.files, before = whole, len(with_words.received())
+    fetch_other(with_words)
+    assert NAME not in with_words.received()[before:]
+    assert availability(OTHER).here
+
+
+def test_a_registered_backbone_with_a_tokenizer() -> None:
+    settings = BackboneSettings(name="ViT-B-16-SigLIP", weights="webli")
+    files = {NAME: WEIGHTS, "tokenizer.json": WORDS, "tokenizer_config.json": b"{}"}
+    with serving(StandIn(entry(settings).hub_id, files)) as hub:
+        fetch_other(hub, settings)
+        assert is_here(entry(settings))
