@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from advclip_gui.engine.class_names import prompt_names
+from advclip_gui.engine.datasets.drawing import scan_data
 from advclip_gui.engine.datasets.folder import resolve_folder, scan
 from advclip_gui.engine.datasets.sampling import Sample, Split, in_test_order, split_digest, split_from_json
 from advclip_gui.engine.errors import DataError
@@ -82,7 +83,7 @@ def _recorded(chosen: ChosenModel, root: Path, part: Part) -> Selection | None:
     recorded = RunFolder(chosen.folder).split() if chosen.folder is not None else None
     if recorded is None:
         return None
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f"The folder {root} of this run is not there.", "Name another one with --data.")
     split = split_from_json(recorded)
     parts = {"train": split.train, "val": split.val, "test": split.test}
@@ -94,7 +95,11 @@ def _recorded(chosen: ChosenModel, root: Path, part: Part) -> Selection | None:
 
 
 def _of_folder(chosen: ChosenModel, folder: str, part: Part, control: Control) -> Selection:
-    scanned = scan(folder, control=control)
+    data = chosen.settings.data if chosen.settings is not None else None
+    if data is not None and resolve_folder(folder) == resolve_folder(data.folder):
+        scanned = scan_data(data, control)
+    else:
+        scanned = scan(folder, control=control)
     renamed = chosen.settings.data.class_names if chosen.settings is not None else {}
     names = prompt_names(scanned, renamed)
     labels = {info.folder: label for label, info in enumerate(scanned.classes)}

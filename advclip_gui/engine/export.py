@@ -155,7 +155,8 @@ def load_classifier(path: Path, *, control: Any, checkpoint: str = "", device: s
 
 def _without_paths(settings: RunSettings) -> RunSettings:
     """Name files and folders without where they lie."""
-    data = settings.data.model_copy(update={"folder": Path(settings.data.folder).name, "skip": ()})
+    bare = {name: Path(getattr(settings.data, name)).name for name in ("folder", "split_file")}
+    data = settings.data.model_copy(update={**bare, "skip": ()})
     backbone = settings.backbone.model_copy(update={"checkpoint": Path(settings.backbone.checkpoint).name})
     return settings.model_copy(update={"data": data, "backbone": backbone})
 

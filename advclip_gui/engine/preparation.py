@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from advclip_gui.engine.backbones import Backbone, load_backbone
 from advclip_gui.engine.class_names import prompt_names
-from advclip_gui.engine.datasets.folder import scan
+from advclip_gui.engine.datasets.drawing import draw_split, scan_data
 from advclip_gui.engine.datasets.loading import load_pixels, load_whole
-from advclip_gui.engine.datasets.sampling import Sample, Split, sample_split
+from advclip_gui.engine.datasets.sampling import Sample, Split
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.events import Log
 
@@ -122,11 +122,9 @@ def prepare(
         Cancelled: through `control`.
     """
     data = settings.data
-    scanned = scan(data.folder, control=control)
+    scanned = scan_data(data, control)
     if split is None:
-        split = sample_split(
-            scanned, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip
-        )
+        split = draw_split(scanned, data)
         for note in split.notes:
             control.report(Log(message=note))
     names = prompt_names(scanned, data.class_names, split.class_folders)

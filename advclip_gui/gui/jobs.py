@@ -142,8 +142,8 @@ class EvaluateJob:
     def run(self, session: Any, control: Control) -> tuple[ModelEvaluation, ...]:
         """Return one `ModelEvaluation` per model, in the order of `refs`."""
         from advclip_gui.engine.class_names import prompt_names
-        from advclip_gui.engine.datasets.folder import scan as scan_folder
-        from advclip_gui.engine.datasets.sampling import sample_split, split_digest
+        from advclip_gui.engine.datasets.drawing import draw_split, scan_data
+        from advclip_gui.engine.datasets.sampling import split_digest
         from advclip_gui.engine.errors import DataError
         from advclip_gui.engine.evaluation import evaluate
         from advclip_gui.engine.evaluation_journal import EarlierTime, journal_path
@@ -152,10 +152,8 @@ class EvaluateJob:
         from advclip_gui.engine.preparation import ImageSet, load_set
 
         data = self.data
-        scan = self.scan or scan_folder(data.folder, control=control)
-        split = sample_split(
-            scan, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip, allow_short=True
-        )
+        scan = self.scan or scan_data(data, control)
+        split = draw_split(scan, data, allow_short=True)
         samples = tuple(getattr(split, self.split))
         if not samples:
             raise DataError(

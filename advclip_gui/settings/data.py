@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from advclip_gui.settings.section import Section
@@ -10,13 +12,29 @@ DEMO_FOLDER = "demo"
 """The data folder's name for the bundled images."""
 
 
+LayoutName = Literal["auto", "folders", "coop", "fgvc", "imagenet", "list"]
+ClassPart = Literal["all", "base", "new"]
+
+
 class DataSettings(Section):
     """Which images, and how many of them."""
 
     folder: str = Field(
         default=DEMO_FOLDER,
         title="Image folder",
-        description="A folder with one sub-folder per class, with or without train / val / test.",
+        description="A folder with one sub-folder per class, with or without train / val / test; a zip of "
+        "one; or a list of images.",
+    )
+    layout: LayoutName = Field(
+        default="auto",
+        title="Layout",
+        description="How the images lie on disk; auto recognises class folders, CoOp's and FGVC's lists, "
+        "ImageNet's synsets, and lists.",
+    )
+    classes: ClassPart = Field(
+        default="all",
+        title="Classes",
+        description="All, or one half of them in the order of the labels, for base-to-new generalisation.",
     )
     shots: int = Field(default=16, ge=1, le=1024, title="Shots", description="Training images per class.")
     val_shots: int = Field(
@@ -24,10 +42,15 @@ class DataSettings(Section):
         ge=0,
         le=1024,
         title="Validation shots",
-        description="Images per class that watch the training; never trained on.",
+        description="Images per class that watch the training, never trained on; at most as many as shots.",
     )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, title="Split seed", description="Chooses the few-shot sample."
+    )
+    split_file: str = Field(
+        default="",
+        title="Split list",
+        description="A saved list (CSV or JSON) to take the sample from, instead of drawing one.",
     )
     templates: tuple[str, ...] = Field(
         default=("a photo of a {}.",),

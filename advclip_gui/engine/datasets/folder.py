@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from advclip_gui.engine.control import Control
-    from advclip_gui.engine.datasets.layout import LayoutName
     from advclip_gui.engine.datasets.walk import FoundFile, Tree
     from advclip_gui.engine.image_headers import ImageFacts
+    from advclip_gui.settings.data import LayoutName
 
 __all__ = [
     "ClassInfo",

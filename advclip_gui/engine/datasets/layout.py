@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from advclip_gui.engine.datasets.coop import read_coop, split_files
 from advclip_gui.engine.datasets.fgvc import fgvc_place, read_fgvc
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.source import Source
     from advclip_gui.engine.datasets.walk import OnFiles
-
-LayoutName = Literal["auto", "folders", "coop", "fgvc", "imagenet", "list"]
+    from advclip_gui.settings.data import LayoutName
 
 LAYOUT_TITLES: Final[dict[FoundLayout, str]] = {
     "folders": "Class folders",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from advclip_gui.engine.datasets.drawing import classes_too_small
 from advclip_gui.engine.datasets.folder import resolve_folder
-from advclip_gui.engine.datasets.sampling import short_classes
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.backbone_card import BackboneCard
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, PrimaryButton, TextLabel
@@ -251,7 +251,7 @@ class RecipePage(QWidget):
     def _check_shots(self) -> None:
         """Find the classes with too few images, off the main thread."""
         scan, data = self._workspace.scan, self._workspace.data
-        key = (id(scan), data.shots, data.skip)
+        key = (id(scan), data.shots, data.skip, data.split_file)
         if key == self._short_key:
             return
         self._short_key = key
@@ -301,4 +301,4 @@ class RecipePage(QWidget):
 
 
 def _find_short(scan: DatasetScan, data: DataSettings, _control: Control) -> dict[str, int]:
-    return short_classes(scan, shots=data.shots, skip=data.skip)
+    return classes_too_small(scan, data)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
 
-from advclip_gui.engine.datasets.sampling import Split, sample_split
+from advclip_gui.engine.datasets.drawing import draw_split
+from advclip_gui.engine.datasets.sampling import Split
 from advclip_gui.gui.widgets.basics import Card, TextLabel
 from advclip_gui.gui.widgets.settings_form import SettingsForm
 from advclip_gui.settings import DataSettings
@@ -128,4 +129,4 @@ def _draw_key(data: DataSettings) -> tuple[object, ...]:
 
 
 def _draw_split(scan: DatasetScan, data: DataSettings, _control: Control) -> Split:
-    return sample_split(scan, shots=data.shots, val_shots=data.val_shots, seed=data.seed, skip=data.skip)
+    return draw_split(scan, data)
