@@ -305,6 +305,38 @@ def test_an_evaluation_is_taken_up_from_its_file(
     assert read(first)["epsilons"][0]["robust_accuracy"] == read(second)["epsilons"][0]["robust_accuracy"]
 
 
+def test_several_models_are_evaluated_on_the_same_images(
+    program: Callable[..., Any], finished: Path, tmp_path: Path
+) -> None:
+    path, page, journal = tmp_path / "both.json", tmp_path / "both.html", tmp_path / "kept.jsonl"
+    outcome = program(
+        "evaluate", finished, "advclip-mini", "--images", 5, "--eps", "2/255", "--attack", "fgsm",
+        "--json", path, "--report", page, "--resume", journal,
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.count("Clean accuracy") == 2
+    both = read(path)["evaluations"]
+    assert both[1]["model"].endswith(", zero-shot")
+    for key in ("images_sha256", "split", "split_digest", "prompts", "data"):
+        assert both[0]["provenance"][key] == both[1]["provenance"][key]
+    assert len(both[0]["provenance"]["split_digest"]) == 64
+    text = page.read_text(encoding="utf-8")
+    assert 'class="line baseline"' in text  # zero-shot is drawn as what the adapter is compared with
+    assert all(one["model"] in text for one in both)
+    assert {journal.name, "kept-2.jsonl"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_file_that_is_no_journal_is_kept(
+    program: Callable[..., Any], finished: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("three years", encoding="utf-8")
+    outcome = program("evaluate", finished, "--images", 5, "--resume", mine)
+    assert outcome.status == 1
+    assert "does not hold what an evaluation has found" in outcome.sentence
+    assert mine.read_text(encoding="utf-8") == "three years"
+
+
 def test_a_run_is_evaluated_on_other_images(
     program: Callable[..., Any], finished: Path, photos: Path, tmp_path: Path
 ) -> None:
