@@ -207,7 +207,8 @@ class GalleryPanel(QWidget):
             done += ", then stopped"
         self.title.setText(f"{done}" + (f" · {held:,} not fooled at any epsilon" if held else ""))
         attack = request_text(request).rsplit(" · ", 1)[0]
-        self.facts.setText(f"Smallest epsilon of {shown.ref.title} under {attack} · weakest first")
+        unit = "in 255ths" if request.norm == "Linf" else "as L2 length"
+        self.facts.setText(f"Smallest epsilon {unit} · {shown.ref.title} · {attack} · weakest first")
         now = self._question
         other = now is not None and (
             now.ref != shown.ref
