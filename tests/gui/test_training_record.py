@@ -15,6 +15,7 @@ from advclip_gui.engine.events import CheckpointSaved, EvalDone, Log, Progress, 
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 from advclip_gui.gui.run_history import RunHistory
 from advclip_gui.gui.training_record import TrainingRecord
+from advclip_gui.gui.widgets.run_status import badge_word
 from advclip_gui.settings import RunSettings
 from advclip_gui.wording import COMPARISON_TASK, PROTOCOL_SENTENCES
 
@@ -233,3 +234,27 @@ def test_what_came_after_the_checkpoint_is_forgotten(handle: JobHandle, record: 
     record.restore([as_record(event) for event in EVENTS])
     assert record.history.columns["adversarial_loss"] == [2.0, 1.0, 9.0]
     assert [one.step for one in record.history.evaluations] == [0, 10]
+
+
+def test_the_badge_names_the_final_evaluation_after_an_early_end(
+    handle: JobHandle, record: TrainingRecord
+) -> None:
+    handle.deliver("started", None)
+    begun = TrainingStarted(
+        run_dir="run",
+        total_steps=100,
+        first_step=0,
+        trainable_parameters=1,
+        device="CPU",
+        protocol="sound",
+        class_names=("cat", "dog"),
+        epsilon=2 / 255,
+    )
+    send(handle, begun, step(40))
+    assert badge_word(record) == "Training"
+    send(handle, measured(40))
+    assert badge_word(record) == "Training"
+    send(handle, Progress(task="Evaluating", done=3, total=20, detail="PGD-10"))
+    assert badge_word(record) == "Evaluating"
+    send(handle, Progress(task=COMPARISON_TASK, done=3, total=20))
+    assert badge_word(record) == "Comparing"

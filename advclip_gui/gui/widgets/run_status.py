@@ -87,7 +87,7 @@ class RunStatus(UntitledCard):
     def show_record(self, record: TrainingRecord) -> None:
         """Show how a run stands now."""
         state = state_word(record)
-        self.badge.setText(_word(record, state))
+        self.badge.setText(badge_word(record))
         self.badge.set_tone(_TONES.get(state, ""))
         settings = record.settings
         self.name.setText(
@@ -137,7 +137,7 @@ class RunStatus(UntitledCard):
 
 
 def state_word(record: TrainingRecord) -> str:
-    """One word for the badge."""
+    """The state of a run, as its files name it too."""
     state = record.handle.state
     if state == "queued":
         return "waiting"
@@ -146,7 +146,9 @@ def state_word(record: TrainingRecord) -> str:
     return state
 
 
-def _word(record: TrainingRecord, state: str) -> str:
+def badge_word(record: TrainingRecord) -> str:
+    """What the badge says of a run."""
+    state = state_word(record)
     if state == "running":
         if record.started is None:
             return "Preparing"
