@@ -103,7 +103,7 @@ def scan(
             f"The first one, {first.path}: {first.message}",
         )
     if len(classes) < 2:
-        raise _one_class(root, classes[0].folder)
+        raise _one_class(root, classes[0].folder, tree, problems)
     return DatasetScan(
         root=root,
         records=tuple(records),
@@ -160,7 +160,13 @@ def _no_images(root: Path, tree: Tree) -> DataError:
     return DataError(f"There are no images in {root}.", _LAYOUT_HINT)
 
 
-def _one_class(root: Path, folder: str) -> DataError:
+def _one_class(root: Path, folder: str, tree: Tree, problems: Sequence[Problem]) -> DataError:
+    bad = next((problem for problem in problems if problem.severity == "error"), None)
+    if tree.class_names and bad is not None:
+        return DataError(
+            f"Only the class '{folder}' of {root} has images that can be used; a classifier needs two classes.",
+            f"The first bad one, {bad.path}: {bad.message}",
+        )
     return DataError(
         f"The folder {root} holds only one class, '{folder}'; a classifier needs at least two.",
         f"{_LAYOUT_HINT} If the classes lie inside '{folder}', open that folder instead.",

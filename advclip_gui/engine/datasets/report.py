@@ -1,12 +1,22 @@
-"""The scan of an image folder as a text to read and as plain values."""
+"""The scan of a dataset as a text to read, as plain values, and as a table of its bad files."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections import Counter, defaultdict
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from advclip_gui.engine.datasets.known import known_dataset
+from advclip_gui.engine.datasets.layout import LAYOUT_TITLES
 from advclip_gui.engine.datasets.records import SEVERITIES, SPLITS, DatasetScan, Problem, Severity
+from advclip_gui.engine.files import write_text_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
 
 _HEADINGS: Final[tuple[tuple[Severity, str], ...]] = (
     ("error", "Left out"),
@@ -36,7 +46,7 @@ def report_text(scan: DatasetScan) -> str:
 
     Of each kind of problem the first 20 are listed; `report_json` has them all.
     """
-    lines = [str(scan.root), summary(scan), ""]
+    lines = [str(scan.root), f"{layout_text(scan)}.", summary(scan), ""]
     lines += _class_table(scan)
     lines += ["", *_sizes(scan)]
     for severity, heading in _HEADINGS:
@@ -54,6 +64,8 @@ def report_json(scan: DatasetScan) -> dict[str, Any]:
     sides = [(record.width, record.height) for record in scan.records if record.width]
     return {
         "root": str(scan.root),
+        "layout": scan.layout,
+        "dataset": scan.dataset,
         "images": len(scan.records),
         "bytes": sum(record.size_bytes for record in scan.records),
         "splits": dict(scan.counts),
@@ -72,6 +84,42 @@ def report_json(scan: DatasetScan) -> dict[str, Any]:
             for problem in scan.problems
         ],
     }
+
+
+def report_csv(scan: DatasetScan, skipped: Collection[str] = ()) -> str:
+    """Return every problem as a line of CSV: severity, kind, path, message, and whether it is skipped."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("severity", "kind", "path", "message", "skipped"))
+    left_out = set(skipped)
+    for problem in scan.problems:
+        skip = "yes" if problem.path in left_out else "no"
+        writer.writerow((problem.severity, problem.kind, problem.path, problem.message, skip))
+    return text.getvalue()
+
+
+def write_report(path: Path, scan: DatasetScan, skipped: Collection[str] = ()) -> None:
+    """Write the report as JSON or CSV where the name ends so, else as text.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        values = {**report_json(scan), "skipped": sorted(skipped)}
+        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    elif suffix == ".csv":
+        text = report_csv(scan, skipped)
+    else:
+        text = report_text(scan)
+    write_text_atomic(path, text)
+
+
+def layout_text(scan: DatasetScan) -> str:
+    """Say how the images lie on disk, and which known dataset they are."""
+    known = known_dataset(scan.dataset)
+    name = f" of {known.title}" if known is not None else ""
+    return f"{LAYOUT_TITLES[scan.layout]}{name}"
 
 
 def _class_table(scan: DatasetScan) -> list[str]:

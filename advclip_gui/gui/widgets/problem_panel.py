@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from advclip_gui.engine.datasets.report import report_json, report_text
+from advclip_gui.engine.datasets.report import report_text, write_report
 from advclip_gui.engine.errors import StorageError
-from advclip_gui.engine.files import write_text_atomic
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Button, IconButton, Muted, TextLabel
 
@@ -140,10 +138,11 @@ class ProblemPanel(QWidget):
         self.detail = Muted("")
         self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.skip_button = Button(
-            "Skip selected",
+            "Skip these",
             "eye-off-outline",
             name="skipProblems",
-            tip="Leave the selected files out of training and evaluation. Nothing on disk is changed.",
+            tip="Leave the selected files out of training and evaluation, or all with a warning where none "
+            "is selected. Recorded with every run; nothing on disk is changed.",
         )
         self.use_button = Button(
             "Use again",
@@ -153,7 +152,9 @@ class ProblemPanel(QWidget):
             tip="Take skipped files back into the data.",
         )
         copy = IconButton("content-copy", "Copy the whole report as text", name="copyReport")
-        export = IconButton("tray-arrow-down", "Save the report as text or JSON", name="exportReport")
+        export = IconButton(
+            "tray-arrow-down", "Save the report as a table (CSV), JSON or text", name="exportReport"
+        )
         buttons = QHBoxLayout()
         buttons.setSpacing(look.s)
         for button in (self.skip_button, self.use_button):
@@ -199,13 +200,11 @@ class ProblemPanel(QWidget):
             self.notify.emit("success", "The report is on the clipboard.")
 
     def save_report(self, path: Path) -> None:
-        """Write the report, as JSON where the name ends so, else as text."""
+        """Write the report, as JSON or CSV where the name ends so, else as text."""
         if self._scan is None:
             return
-        as_json = path.suffix.lower() == ".json"
-        text = json.dumps(report_json(self._scan), indent=2, ensure_ascii=False) + "\n" if as_json else ""
         try:
-            write_text_atomic(path, text or report_text(self._scan))
+            write_report(path, self._scan, self._skipped)
         except StorageError as error:
             self.notify.emit("error", str(error))
         else:
@@ -213,13 +212,16 @@ class ProblemPanel(QWidget):
 
     def _export(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self, "Save the report", "report.txt", "Text (*.txt);;JSON (*.json)"
+            self, "Save the report", "report.csv", "Table (*.csv);;JSON (*.json);;Text (*.txt)"
         )
         if name:
             self.save_report(Path(name))
 
     def _skippable(self) -> list[str]:
+        """The selected files that are still used; where nothing is selected, all with a warning."""
         chosen = {problem.path for problem in self.selected()}
+        if not chosen and self._scan is not None:
+            chosen = {problem.path for problem in self._scan.problems_of("warning")}
         return sorted(chosen & self._files - self._skipped)
 
     def _skip(self) -> None:
@@ -244,5 +246,5 @@ class ProblemPanel(QWidget):
         elif any(problem.path not in self._files for problem in chosen):
             self.detail.setText("Files marked as errors are left out already.")
         else:
-            self.detail.setText("Errors are left out already. Select warnings to skip them as well.")
+            self.detail.setText("Errors are left out already. Skip these leaves out all with a warning too.")
         self.detail.setVisible(bool(problems))

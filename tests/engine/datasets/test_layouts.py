@@ -223,6 +223,15 @@ def test_json_lines_with_labels_keep_their_order(tmp_path: Path) -> None:
     assert found.counts == {"all": 3}
 
 
+def test_list_with_one_class_on_disk_says_what_is_missing(tmp_path: Path) -> None:
+    write_images(tmp_path, ["a/1.jpg"])
+    (tmp_path / "pets.csv").write_text(LIST)
+    with pytest.raises(
+        DataError, match=r"Only the class 'golden_retriever'.*a/2\.jpg: Left out: it is listed"
+    ):
+        look(tmp_path / "pets.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
