@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from advclip_gui.gui.main_window import MainWindow
+    from advclip_gui.gui.pages.probe import ProbePage
     from advclip_gui.gui.workspace import Workspace
 
 WIDTH, HEIGHT = 1280, 800
@@ -33,6 +34,7 @@ _POLL_MS = 40
 _QUIET_ROUNDS = 8
 """Looks in a row at which nothing must be under way before a picture is taken: thumbnails come in batches."""
 _IMAGES_TRIED = 20
+_GALLERY_IMAGES = 12
 
 
 def main(out_dir: Path, *, steps: int | None = None, scales: Sequence[int] = SCALES) -> list[Path]:
@@ -212,6 +214,36 @@ class Photographer:
         if page.stage.result is None:
             raise UserError(f"No image could be attacked. {page.banner.message}".strip())
         self._shoot("probe")
+        self._probe_states(page)
+
+    def _probe_states(self, page: ProbePage) -> None:
+        """The other ways of looking at the image under attack."""
+        mode, replay = page.stage.perturbation_mode, page.stage.replay
+        for shown, name in (("heat", "probe-heat"), ("signed", "")):
+            mode.set_value(shown)
+            mode.chosen.emit(shown)
+            if name:
+                self._shoot(name)
+        replay.slider.setValue(replay.slider.maximum() // 3)
+        self._shoot("probe-replay")
+        replay.slider.setValue(replay.slider.maximum())
+        page.views.show_view("compare")
+        for shown in ("each", "transfer"):
+            page.views.compare.mode.set_value(shown)
+            page.views.compare.changed.emit()
+            self._shoot(f"probe-compare-{shown}")
+        page.views.show_view("gallery")
+        page.strip.class_filter.setCurrentIndex(1)
+        gallery = page.views.gallery
+        gallery.start()
+        entries = gallery.grid.entries
+        self._until(
+            lambda: entries.rowCount() >= _GALLERY_IMAGES or not gallery.searching, _JOB_LIMIT_S, "No gallery"
+        )
+        gallery.cancel()
+        self._shoot("probe-gallery")
+        page.strip.class_filter.setCurrentIndex(0)
+        page.views.show_view("stage")
 
     def _evaluate(self) -> None:
         from advclip_gui.gui.pages.evaluate import EvaluatePage
