@@ -13,6 +13,7 @@ import typer
 
 from advclip_gui import __version__
 from advclip_gui.commands.attack import attack
+from advclip_gui.commands.backbones import models
 from advclip_gui.commands.bench import bench
 from advclip_gui.commands.data import data
 from advclip_gui.commands.doctor import doctor
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, evaluate, attack, export, data, doctor, bench, screenshots):
+for command in (train, evaluate, attack, export, data, models, doctor, bench, screenshots):
     app.command()(command)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advclip_gui.engine.catalog import CATALOG, availability, entry
+from advclip_gui.engine.clip_source import CONFIG_FILES
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.prompts import clean_class_name
+from advclip_gui.engine.published import HUB_PREFIX
 from advclip_gui.settings import BackboneSettings, DataSettings
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> 
     """Find the model a word means; nothing is loaded.
 
     Args:
-        word: a run folder, an adapter folder, a checkpoint file, or ``NAME[:WEIGHTS]`` of the registry.
+        word: a run folder, an adapter folder, a checkpoint file or folder, ``NAME[:WEIGHTS]`` of the
+            registry, or ``hf-hub:owner/repository``.
         checkpoint: where the backbone's weights lie now.
         architecture: of a checkpoint file.
 
@@ -50,23 +53,51 @@ def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> 
         CheckpointError: it is none of them, or damaged.
     """
     path = Path(word).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not _is_clip_folder(path):
         return _adapter(path, checkpoint)
+    if path.is_dir():
+        folder = BackboneSettings(name="local", checkpoint=str(path.absolute()))
+        return _zero_shot(folder, f"CLIP ({path.name})", ())
     if path.is_file():
         local = BackboneSettings(name="local", checkpoint=str(path.absolute()))
         if architecture:
             local = local.model_copy(update={"architecture": architecture})
         return _zero_shot(local, f"{local.architecture} ({path.name})", ())
-    name, _, weights = word.partition(":")
-    for known in CATALOG:
-        if known.name == name and name != "local" and weights in {"", known.weights}:
-            backbone = BackboneSettings(name=known.name, weights=known.weights)
-            return _zero_shot(backbone, known.title, _bundled_names() if name == "advclip-mini" else ())
-    names = sorted(f"{known.name}:{known.weights}".rstrip(":") for known in CATALOG if known.name != "local")
+    backbone = backbone_of(word)
+    known = entry(backbone)
+    return _zero_shot(backbone, known.title, _bundled_names() if known.name == "advclip-mini" else ())
+
+
+def backbone_of(word: str) -> BackboneSettings:
+    """Find the backbone that ``NAME[:WEIGHTS]`` or ``hf-hub:owner/repository`` means.
+
+    Raises:
+        CheckpointError: there is none of that name.
+    """
+    name, _, weights = (word, "", "") if word.startswith(HUB_PREFIX) else word.partition(":")
+    settings = BackboneSettings(name=name, weights=weights) if name != "local" else BackboneSettings(name="-")
+    try:
+        return settings.model_copy(update={"weights": entry(settings).weights})
+    except BackboneError as error:
+        if name.startswith(HUB_PREFIX):
+            raise
+        reason = error
+    names = sorted(
+        f"{one.name}:{one.weights}".rstrip(":")
+        for one in CATALOG
+        if one.name != "local" and not one.name.startswith(HUB_PREFIX)
+    )
     raise CheckpointError(
         f"There is no run folder, adapter folder, checkpoint file or backbone '{word}'.",
-        f"Backbones: {', '.join(names)}.",
-    )
+        f"Backbones: {', '.join(names)}; 'advclip-gui models' lists the others.",
+    ) from reason
+
+
+def _is_clip_folder(path: Path) -> bool:
+    """Whether a folder holds a whole CLIP, and no run or adapter."""
+    if (path / "adapter_config.json").exists() or (path / "settings.toml").exists():
+        return False
+    return any((path / name).is_file() for name in CONFIG_FILES)
 
 
 def have_weights(backbone: BackboneSettings, *, download: bool, control: Control) -> None:

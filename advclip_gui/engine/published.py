@@ -143,3 +143,20 @@ def _from_line(line: dict[str, Any]) -> BackboneEntry:
         refused=line["refused"],
         file=line["file"],
     )
+
+
+def matches(one: BackboneEntry, query: str, *, family: str = "", size: int = 0) -> bool:
+    """Whether a backbone holds all words of a query, in any of its names, and is of a family and resolution.
+
+    Args:
+        one: the backbone.
+        query: words, in any case; none let all through.
+        family: as in `BackboneEntry.family`, in any case; "" lets all through.
+        size: of the input in pixels, 0 lets all through.
+    """
+    if size and one.image_size != size:
+        return False
+    if family and one.family.casefold() != family.casefold():
+        return False
+    text = f"{one.title} {one.name} {one.weights} {one.family} {one.hub_id} {one.architecture} {one.licence}"
+    return all(word in text.casefold() for word in query.casefold().split())
