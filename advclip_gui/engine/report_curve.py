@@ -58,7 +58,8 @@ class _Curve:
             upper = [self._place(point[0], point[3]) for point in line]
             lower = [self._place(point[0], point[2]) for point in line]
             self.pieces.append(f'<polygon class="band {role}" points="{_join([*upper, *reversed(lower)])}"/>')
-        for index, role in enumerate(roles):
+        # A dashed line over one it coincides with leaves both to be seen.
+        for index, role in sorted(enumerate(roles), key=lambda line: line[1] == "baseline"):
             self._line(index, role)
         self._legend(roles)
         spoken = escape("; ".join(self._spoken(index) for index in range(len(self.points))))

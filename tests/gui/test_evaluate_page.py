@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QGuiApplication, QMouseEvent
+from PySide6.QtGui import QColor, QGuiApplication, QMouseEvent
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QScrollArea
 
 from advclip_gui.engine.attacks import catalog
@@ -30,7 +30,7 @@ from advclip_gui.gui.io_thread import IoPool
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.jobs import ModelEvaluation
 from advclip_gui.gui.pages.evaluate import EvaluatePage
-from advclip_gui.gui.widgets.confusion_view import ConfusionView
+from advclip_gui.gui.widgets.confusion_view import ConfusionView, readable_on
 from advclip_gui.gui.workspace import Workspace
 from tests.gui.page_room import image_tree
 from tests.gui.probe_fakes import HandBackend, TinySession, end
@@ -518,6 +518,18 @@ def test_confusions_of_many_classes_are_painted_without_labels(qtbot: QtBot) -> 
     assert not view.grab().isNull()
     assert view.accessibleDescription().startswith("1001 of 1200 on the diagonal")
     assert view.most_confused(1) == [(1, 0)]
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_counts_stand_out_from_their_cells(qapp: Any, mode: str) -> None:
+    theme.apply(qapp, mode)
+    look = theme.current()
+    faint, strong = (readable_on(look.qcolor("adversarial", alpha), look) for alpha in (0.1, 0.9))
+    assert faint == QColor(look.text)
+    assert strong == QColor(look.accent_text)
+    if mode == "light":  # half-strong orange on white still asks for dark figures
+        assert readable_on(look.qcolor("adversarial", 0.585), look) == QColor(look.text)
+    theme.apply(qapp, "light")
 
 
 def test_progress_of_several_models_adds_up() -> None:

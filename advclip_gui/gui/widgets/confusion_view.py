@@ -100,9 +100,9 @@ class ConfusionView(QWidget):
                 role = "robust" if i == j else "adversarial"
                 painter.fillRect(box, QColor(look.surface))
                 if count:
-                    painter.fillRect(box, look.qcolor(role, 0.08 + 0.82 * share**0.7))
+                    painter.fillRect(box, look.qcolor(role, _ink(share)))
                 if figures and count and metrics.horizontalAdvance(str(count)) < cell:
-                    painter.setPen(QColor(look.accent_text if share > 0.45 else look.text))
+                    painter.setPen(readable_on(look.qcolor(role, _ink(share)), look))
                     painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), str(count))
         if len(self._names) <= _LABELS_UP_TO:
             self._paint_labels(painter, look, grid, cell)
@@ -145,3 +145,34 @@ class ConfusionView(QWidget):
         right = sum(row[i] for i, row in enumerate(self._counts))
         mistakes = "; ".join(self._sentence(i, j) for i, j in self.most_confused())
         return f"{right} of {total} on the diagonal. {mistakes}".strip()
+
+
+def _ink(share: float) -> float:
+    """Opacity of a cell that holds this share of its true class."""
+    return 0.08 + 0.82 * share**0.7
+
+
+def readable_on(colour: QColor, look: theme.Theme) -> QColor:
+    """Of the theme's two text colours the one that stands out more from a colour laid over the surface."""
+    ground, alpha = QColor(look.surface), colour.alphaF()
+    mixed = [
+        alpha * over + (1 - alpha) * under
+        for over, under in zip(_channels(colour), _channels(ground), strict=True)
+    ]
+    behind = _luminance(mixed)
+
+    def contrast(text: QColor) -> float:
+        light, dark = sorted((_luminance(_channels(text)), behind), reverse=True)
+        return (light + 0.05) / (dark + 0.05)
+
+    return max((QColor(look.text), QColor(look.accent_text)), key=contrast)
+
+
+def _channels(colour: QColor) -> list[float]:
+    return [colour.redF(), colour.greenF(), colour.blueF()]
+
+
+def _luminance(channels: Sequence[float]) -> float:
+    """Relative luminance in [0, 1], as WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

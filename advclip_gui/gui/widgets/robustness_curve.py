@@ -132,7 +132,8 @@ class RobustnessCurve(QWidget):
         self._paint_grid(painter, look, frame)
         for line in self._lines:
             self._paint_band(painter, look, frame, line)
-        for line in self._lines:
+        # A dashed line over one it coincides with leaves both to be seen.
+        for line in sorted(self._lines, key=lambda line: line.dashed):
             self._paint_line(painter, look, frame, line)
         if self._hover is not None:
             i, j = self._hover
