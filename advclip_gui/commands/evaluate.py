@@ -214,5 +214,7 @@ def show(evaluation: Evaluation, selection: Selection) -> None:
     typer.echo(
         f"\nRobust accuracy: {label_of(evaluation)}. Wilson 95 % intervals; {evaluation.seconds:.1f} s."
     )
+    for sentence in evaluation.notes:
+        typer.echo(f"Note: {sentence}")
     for sentence in evaluation.warnings:
         typer.echo(f"Warning: {sentence}")

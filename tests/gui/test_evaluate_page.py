@@ -347,6 +347,19 @@ def test_classes_confusions_and_provenance_of_the_model_chosen(bench: Bench) -> 
     assert "accuracy left at 1/255: FGSM 33.3 %, PGD-10 30.0 %" in results.provenance.toPlainText()
 
 
+def test_what_an_attack_says_of_itself_stands_with_its_figures(bench: Bench) -> None:
+    note = "One change for all images, fitted to these images."
+    bench.finish(
+        replace(made_up("Zero-shot", (24, 9, 3)), notes=(note,)), made_up("AdvCLIP-LoRA", (21, 15, 12))
+    )
+    results = bench.page.results
+    results.tabs.setCurrentIndex(4)
+    assert not results.attack_notes.isVisible()
+    results.model.setCurrentIndex(0)
+    assert results.attack_notes.isVisible()
+    assert results.attack_notes.text() == note
+
+
 def test_warnings_stand_above_the_figures(bench: Bench) -> None:
     bench.finish(
         made_up("Zero-shot", (24, 9, 3), warnings=("The gradients are zero.",)),

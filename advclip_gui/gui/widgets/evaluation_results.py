@@ -146,6 +146,9 @@ class EvaluationResults(QWidget):
         column.addWidget(hint)
         self.attacks = FigureTable(name="evaluateAttacks", label="Accuracy left after each attack")
         column.addWidget(self.attacks)
+        self.attack_notes = TextLabel("", "caption", wrap=True)
+        self.attack_notes.setObjectName("evaluateAttackNotes")
+        column.addWidget(self.attack_notes)
         return box
 
     def _make_confusions(self) -> QWidget:
@@ -258,6 +261,8 @@ class EvaluationResults(QWidget):
             return
         self.classes.set_rows(*class_rows(evaluation))
         self.attacks.set_rows(*attack_rows(evaluation))
+        self.attack_notes.setText("\n".join(evaluation.notes))
+        self.attack_notes.setVisible(bool(evaluation.notes))
         self.provenance.setPlainText(provenance_text(evaluation))
         self.images.show_images(evaluation, *self._samples[self.model.currentIndex()])
         result = self._level(evaluation)
