@@ -90,7 +90,7 @@ class ComparePanel(QWidget):
             box.setObjectName(f"compareModel{number}")
             box.setAccessibleName(f"Model {number}")
             box.setToolTip("Another model to show beside the one of the controls.")
-            box.setMinimumWidth(210)
+            box.setMinimumWidth(236)
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.activated.connect(self._on_changed)
             row.addWidget(box)
