@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from advclip_gui.engine.attacks.catalog import AttackOptions, Norm, attack_info
+from advclip_gui.engine.attacks.catalog import UNIVERSAL, AttackOptions, Norm, attack_info
 from advclip_gui.engine.attacks.norms import ball
-from advclip_gui.engine.attacks.protocol import AttackResult, predictions, private_generator
+from advclip_gui.engine.attacks.protocol import AttackResult, Goal, predictions, private_generator
 from advclip_gui.engine.attacks.registry import run_prepared
+from advclip_gui.engine.attacks.universal import Ascent, apply_universal
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.pixels import quantise
 
@@ -99,7 +100,11 @@ class WorstCase:
         if options.eps == 0:
             tell(int(before.sum()))
             return
-        for places in self._batches(before.nonzero()[0]):
+        targets = before.nonzero()[0]
+        if name == UNIVERSAL.name:
+            self._attack_together(targets, options, tell)
+            return
+        for places in self._batches(targets):
             self._take(places, self._answer(name, options, places, rounding=False), options)
             tell(len(places))
         if not _can_survive_rounding(options.eps, options.norm):
@@ -136,6 +141,43 @@ class WorstCase:
             "unconfirmed": self._unconfirmed,
             "lost_in_8bit": self._lost_in_8bit,
         }
+
+    def _attack_together(
+        self, places: NDArray[np.int64], options: AttackOptions, tell: Callable[[int], None]
+    ) -> None:
+        """One perturbation for all of these images, found over all their batches in every step.
+
+        What rounding undoes is not attacked again: that would be a second perturbation.
+        """
+        if not len(places):
+            return
+        delta: Tensor | None = None
+        for batch in self._batches(places):
+            key = f"{UNIVERSAL.name} {options.eps!r} first {int(batch[0])} {len(batch)}"
+            answer = self.journal.get(key) if self.journal else None
+            if answer is None:
+                if delta is None:
+                    delta = self._common_perturbation(places, options)
+                pixels, goal = self._part(batch)
+                result = apply_universal(self.classifier, pixels, goal, delta)
+                answer = self._inspect(pixels, result, options, rounding=False)
+                if self.journal:
+                    self.journal.add(key, answer)
+            self._take(batch, answer, options)
+            tell(len(batch))
+        note = "Universal: one perturbation for all images that still held, found anew at each epsilon."
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _common_perturbation(self, places: NDArray[np.int64], options: AttackOptions) -> Tensor:
+        parts = [lambda batch=batch: self._part(batch) for batch in self._batches(places)]
+        ascent = Ascent(self.classifier, parts, options, like=self._pixels(places[:1]), control=self._control)
+        with torch.enable_grad():
+            return ascent.run(private_generator(self._seed, UNIVERSAL.name, options.eps))
+
+    def _part(self, places: NDArray[np.int64]) -> tuple[Tensor, Goal]:
+        labels = torch.as_tensor(self.labels[places], dtype=torch.int64, device=self._device)
+        return self._pixels(places), Goal(labels, None)
 
     def _answer(
         self, name: str, options: AttackOptions, places: NDArray[np.int64], *, rounding: bool

@@ -94,7 +94,14 @@ SQUARE: Final = AttackInfo(
     default_steps=5000,
     steps_name="queries",
 )
-INFOS: Final = (FGSM, PGD, NOISE, APGD_CE, APGD_DLR, APGD_T, SQUARE)
+UNIVERSAL: Final = AttackInfo(
+    "universal",
+    "Universal",
+    "One perturbation for all images attacked together, as in the paper's inner maximisation; on a single "
+    "image it is PGD.",
+    options=frozenset({"steps", "step_size", "random_start", "restarts"}),
+)
+INFOS: Final = (FGSM, PGD, NOISE, UNIVERSAL, APGD_CE, APGD_DLR, APGD_T, SQUARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ class AttackResult:
         logits: (N, C) of `adversarial`.
         loss: (N,) cross-entropy of `adversarial`, of the label or the target.
         success: (N,) bool, `adversarial` fools the classifier (reaches the target).
-        ever: (N,) bool, some iterate did; equals `success` with `early_stop`.
+        ever: (N,) bool, some iterate did; equals `success` with `early_stop`, but for a universal delta.
         first_step: (N,) int64, the first step at which an iterate did; -1 for never.
         zero_gradients: (N,) int64, steps at which the gradient was exactly zero everywhere.
         forwards: images sent through the classifier.

@@ -15,6 +15,7 @@ from advclip_gui.engine.attacks.catalog import (
     PGD,
     SQUARE,
     TARGET_CLASSES,
+    UNIVERSAL,
     AttackInfo,
     AttackOptions,
     Keep,
@@ -25,6 +26,7 @@ from advclip_gui.engine.attacks.fgsm import fgsm
 from advclip_gui.engine.attacks.noise import noise
 from advclip_gui.engine.attacks.pgd import pgd
 from advclip_gui.engine.attacks.square import square
+from advclip_gui.engine.attacks.universal import universal
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +40,7 @@ _RUN: Final[dict[str, Attack]] = {
     FGSM.name: fgsm,
     PGD.name: pgd,
     NOISE.name: noise,
+    UNIVERSAL.name: universal,
     APGD_CE.name: apgd_ce,
     APGD_DLR.name: apgd_dlr,
     APGD_T.name: apgd_t,

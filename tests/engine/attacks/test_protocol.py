@@ -96,7 +96,8 @@ def test_trace_tells_every_step():
 def test_batch_size_does_not_matter(name):
     model, (images, labels) = trained(), batch(12)
     together = run_attack(name, model, images, labels, eps=6 / 255, random_start=False, generator=None)
-    if name not in {"noise", "square"}:  # their draws depend on the place in the batch
+    # The draws of two depend on the place in the batch; one is about all images together.
+    if name not in {"noise", "square", "universal"}:
         for place in range(12):
             alone = run_attack(
                 name,
@@ -141,6 +142,23 @@ def test_targeted_attack_reaches_its_target():
     )
     assert torch.equal(model(result.adversarial).argmax(dim=1) == targets, result.success)
     assert float(result.success.float().mean()) > 0.8
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "universal", "apgd-ce", "apgd-dlr", "apgd-t", "square"])
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 16 / 255), ("L2", 1.5)])
+def test_every_attack_can_be_aimed(name, norm, eps):
+    """At all classes in turn: without aim the shares of the classes would add up to one."""
+    model, (images, labels) = trained(), batch(40)
+    shares = []
+    for target in range(CLASSES):
+        targets = torch.full_like(labels, target)
+        steps = 300 if name == "square" else 10
+        result = run_attack(
+            name, model, images, labels, eps=eps, norm=norm, steps=steps, targets=targets, early_stop=True
+        )
+        assert torch.equal(result.success, predictions(model(result.adversarial)) == targets)
+        shares.append(float(result.success.float().mean()))
+    assert sum(shares) > 1.5
 
 
 def test_keep_fooling_falls_back_to_an_earlier_iterate():
