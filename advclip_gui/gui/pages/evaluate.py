@@ -116,7 +116,12 @@ class EvaluatePage(QWidget):
         self.status.setObjectName("evaluateStatus")
         self.status.hide()
         self.run_button = PrimaryButton("Run", "play", name="evaluateRun", tip="Evaluate the models checked.")
-        self.cancel_button = Button("Cancel", "close", name="evaluateCancel", tip="Stop; nothing is kept.")
+        self.cancel_button = Button(
+            "Cancel",
+            "close",
+            name="evaluateCancel",
+            tip="Stop; Run with the same settings goes on from here.",
+        )
         self.cancel_button.hide()
         for widget in (self.bar, self.status, self.run_button, self.cancel_button):
             column.addWidget(widget)
@@ -240,7 +245,9 @@ class EvaluatePage(QWidget):
         self.banner.show_message("error", error.sentence, error.details)
 
     def _on_cancelled(self) -> None:
-        self.banner.show_message("info", "The evaluation was cancelled.")
+        self.banner.show_message(
+            "info", "The evaluation was cancelled. Run with the same settings goes on from here."
+        )
 
     def _on_ended(self) -> None:
         self._handle = self._progress = None
