@@ -27,6 +27,8 @@ BATCH = 12
 IN_FLIGHT = 2
 WAITING = 240
 """Requests that are remembered; what was scrolled past long ago is not worth reading."""
+CACHE_BYTES = 64 * 2**20
+"""Pixels that one loader keeps at most, however fine the screen is."""
 
 
 class ThumbnailLoader(QObject):
@@ -50,14 +52,14 @@ class ThumbnailLoader(QObject):
             io: reads the files.
             side: edge of a thumbnail in device-independent pixels.
             ratio: device pixels per device-independent pixel.
-            capacity: thumbnails kept.
+            capacity: thumbnails kept, fewer where they would take more than `CACHE_BYTES`.
             parent: the owner.
         """
         super().__init__(parent)
         self._io = io
         self._side = side
         self._ratio = ratio
-        self._capacity = capacity
+        self._capacity = max(1, min(capacity, int(CACHE_BYTES / (4 * (side * ratio) ** 2))))
         self._root = Path()
         self._cache: OrderedDict[str, QPixmap] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()

@@ -17,9 +17,11 @@ from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
 if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
+    from advclip_gui.engine.datasets.memory import Remembered
     from advclip_gui.engine.runs import RunSummary
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.settings.data import ClassPart, LayoutName
 
 
 class Workspace(QObject):
@@ -28,7 +30,7 @@ class Workspace(QObject):
     Attributes:
         backend: the device's façade.
         io: the pool for file work.
-        scan: the data folder as found on disk, None before one is open.
+        scan: the data as found on disk, only the classes that the settings ask for; None before any is open.
         settings: what the recipe form shows and the next run will use.
         scanning: the handle of the scan under way, else None.
         training: the handle of the run under way or last ended, else None.
@@ -72,6 +74,9 @@ class Workspace(QObject):
         self.runs_root: Path | None = None
         self.last_runs: tuple[RunSummary, ...] = ()
         self.recent: list[str] = []
+        self._whole: DatasetScan | None = None
+        self._halved: tuple[DatasetScan, ClassPart] | None = None
+        self._changes: dict[str, Remembered] = {}
         self._listing: JobHandle | None = None
         self._list_again = False
         self._opening = ""
@@ -88,7 +93,12 @@ class Workspace(QObject):
             return
         before = self.settings
         self.settings = settings
+        self._remember(before.data, settings.data)
+        scan = self.scan
+        self._restrict()
         self.settings_changed.emit(settings)
+        if self.scan is not scan:
+            self.scan_changed.emit()
         if settings.backbone != before.backbone or settings.data != before.data:
             self.models_changed.emit()
 
@@ -106,16 +116,35 @@ class Workspace(QObject):
 
     # --- data ---------------------------------------------------------------------------------
 
-    def open_folder(self, folder: Path | str, *, then: str = "data") -> JobHandle:
-        """Scan a folder (or "demo") in the background, then show the page `then` ("" stays)."""
+    def open_folder(
+        self, folder: Path | str, *, then: str = "data", layout: LayoutName | None = None
+    ) -> JobHandle:
+        """Scan a folder, zip or list (or "demo") in the background, then show the page `then` ("" stays).
+
+        `layout` None is the layout of the settings for their own folder, else what was chosen for this
+        one before.
+        """
         if self.scanning is not None:
             self.scanning.cancel()
         name = DEMO_FOLDER if str(folder) == DEMO_FOLDER else str(Path(folder).expanduser().absolute())
 
+        if layout is None and name == self.data.folder:
+            layout = self.data.layout
+
         def work(control: Control) -> object:
             from advclip_gui.engine.datasets.folder import scan
+            from advclip_gui.engine.datasets.memory import Remembered, recall
+            from advclip_gui.engine.errors import DataError
 
-            return scan(name, control=control)
+            kept = Remembered() if name == DEMO_FOLDER else recall(name)
+            wanted = layout or kept.layout
+            try:
+                return scan(name, control=control, layout=wanted), kept, wanted
+            except DataError:
+                if layout is not None or wanted == "auto":
+                    raise
+            # The layout chosen long ago fits no more.
+            return scan(name, control=control), kept, "auto"
 
         handle = self.io.submit(work, f"Scanning {'the demo' if name == DEMO_FOLDER else Path(name).name}")
         self._opening, self._then = name, then
@@ -135,17 +164,26 @@ class Workspace(QObject):
         """Look at the open folder again."""
         return self.open_folder(self.data.folder, then="")
 
-    def _scan_finished(self, scan: DatasetScan) -> None:
+    def set_layout(self, layout: LayoutName) -> JobHandle:
+        """Read the open data in another layout; the settings follow once that has worked."""
+        return self.open_folder(self.data.folder, then="", layout=layout)
+
+    def _scan_finished(self, opened: tuple[DatasetScan, Remembered, LayoutName]) -> None:
         if self.sender() is not self.scanning:
             return
-        self.scan = scan
+        scan, kept, layout = opened
         folder = self._opening
+        self._whole = self.scan = scan
         if folder != self.data.folder:
             # What suits the demo's many images must not be carried into a folder with few.
             demo = self.data == PRESETS["demo"].settings.data
             base = DataSettings() if demo else self.data
-            fresh = base.model_copy(update={"folder": folder, "class_names": {}, "skip": ()})
-            self.set_data(fresh)
+            own = {"class_names": kept.class_names, "skip": kept.skip, "layout": layout}
+            fresh = {"folder": folder, "classes": "all", "split_file": "", **own}
+            self.set_data(base.model_copy(update=fresh))
+        elif layout != self.data.layout:
+            self.set_data(self.data.model_copy(update={"layout": layout}))
+        self._restrict()
         if folder != DEMO_FOLDER:
             self.recent = [folder, *(other for other in self.recent if other != folder)][:8]
             self.recent_changed.emit()
@@ -153,6 +191,37 @@ class Workspace(QObject):
         self.models_changed.emit()
         if self._then:
             self.navigate.emit(self._then)
+
+    def _restrict(self) -> None:
+        """Keep of the open data the classes that the settings ask for."""
+        if self._whole is None:
+            return
+        from advclip_gui.engine.datasets.drawing import restricted
+
+        part = self.data.classes
+        if self._halved is None or self._halved[0] is not self._whole or self._halved[1] != part:
+            self._halved = self._whole, part
+            self.scan = restricted(self._whole, part)
+
+    def _remember(self, before: DataSettings, data: DataSettings) -> None:
+        """Keep names, skipped files and layout for the next time these images are opened."""
+        own = ("class_names", "skip", "layout")
+        same = all(getattr(before, name) == getattr(data, name) for name in own)
+        if same or self._whole is None or data.folder != before.folder or data.folder == DEMO_FOLDER:
+            return
+        from advclip_gui.engine.datasets.memory import Remembered
+
+        folder = data.folder
+        self._changes[folder] = Remembered(dict(data.class_names), data.skip, data.layout)
+
+        def work(_control: Control) -> object:
+            from advclip_gui.engine.datasets.memory import remember
+
+            # The latest changes, whichever of several threads comes last.
+            remember(folder, self._changes[folder])
+            return None
+
+        self.io.submit(work)
 
     def _scan_failed(self, error: ErrorInfo) -> None:
         if self.sender() is self.scanning:

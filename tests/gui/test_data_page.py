@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,19 +13,20 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QLineEdit
 
+from advclip_gui.engine.datasets.records import ImageRecord, ImagesFound
 from advclip_gui.engine.events import Progress
 from advclip_gui.gui.pages.data import DataPage
-from advclip_gui.gui.thumbnails import ThumbnailLoader
-from advclip_gui.settings import DEMO_FOLDER
+from advclip_gui.gui.thumbnails import CACHE_BYTES, ThumbnailLoader
+from advclip_gui.settings import DEMO_FOLDER, RunSettings
 from tests import bad_images
 from tests.gui.page_room import Room, image_tree, page_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
+    from advclip_gui.engine.control import Control
     from advclip_gui.gui.widgets.class_table import ClassTable
 
 
@@ -411,3 +414,206 @@ def test_many_images_ask_only_for_what_is_seen(
     assert page.browser.grid.thumbnails.rowCount() == 100_000
     page.browser.grid.scrollToBottom()
     assert page.browser.grid.indexAt(QPoint(20, page.browser.grid.viewport().height() - 60)).row() > 99_900
+
+
+# --- layouts, lists, halves -------------------------------------------------------------------------
+
+
+def drop(page: DataPage, path: Path) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    page.dropEvent(
+        QDropEvent(
+            QPointF(50, 50),
+            Qt.DropAction.CopyAction,
+            mime,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+    )
+
+
+def flowers(root: Path) -> Path:
+    """A tree in CoOp's layout with two training images per class."""
+    parts: dict[str, list[Any]] = {"train": [], "val": [], "test": []}
+    for label, name in enumerate(("sword_lily", "daisy", "rose")):
+        for number, part in enumerate(("train", "train", "val", "test")):
+            path = f"image_{label}{number}.jpg"
+            parts[part].append([path, label, name])
+            bad_images.good_jpeg(root / "jpg" / path, seed=10 * label + number)
+    (root / "split_zhou_OxfordFlowers.json").write_text(json.dumps(parts))
+    return root
+
+
+def test_known_dataset_is_recognised_overruled_and_its_prompt_offered(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, flowers(tmp_path / "Flower102"))
+    box = page.folder_card.layout_box
+    assert box.currentText() == "Auto: CoOp list"
+    assert room.workspace.class_names() == ("sword lily", "daisy", "rose")
+    assert page.prompts.offer.isVisible()
+    assert page.prompts.offer.text() == "Usual for Oxford Flowers"
+    qtbot.mouseClick(page.prompts.offer, Qt.MouseButton.LeftButton)
+    assert room.workspace.templates() == ("a photo of a {}, a type of flower.",)
+    assert page.prompts.preview.text() == "a photo of a sword lily, a type of flower."
+    assert not page.prompts.offer.isVisible()
+    page.folder_card.layout_chosen.emit("imagenet")
+    qtbot.waitUntil(page.banner.isVisible)
+    settle(qtbot, room, page)
+    assert "no synset folders" in page.banner.message
+    assert (room.workspace.data.layout, box.value()) == ("auto", "auto"), "what does not fit is not kept"
+    assert page.browser.grid.thumbnails.rowCount() == 12
+
+
+def test_layout_is_kept_for_the_next_time(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    folder = image_tree(tmp_path / "pets")
+    write = (folder / "split_zhou_Pets.json").write_text
+    write(json.dumps({"train": [["cat/00.jpg", 0, "cat"], ["dog/00.jpg", 1, "dog"]], "val": [], "test": []}))
+    open_and_draw(qtbot, room, page, folder)
+    assert room.workspace.scan.layout == "coop"
+    box = page.folder_card.layout_box
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        qtbot.keyClick(box, Qt.Key.Key_Down)
+    settle(qtbot, room, page)
+    assert (room.workspace.scan.layout, room.workspace.data.layout) == ("folders", "folders")
+    rename(qtbot, page.browser.classes, "red_fox", "vixen")
+    settle(qtbot, room, page)
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "others"))
+    assert (room.workspace.data.layout, room.workspace.data.class_names) == ("auto", {})
+    open_and_draw(qtbot, room, page, folder)
+    assert room.workspace.data.layout == "folders"
+    assert room.workspace.class_names() == ("cat", "dog", "vixen")
+    write("")
+    page.folder_card.layout_chosen.emit("coop")
+    settle(qtbot, room, page)
+    assert room.workspace.data.layout == "folders"
+
+
+def test_zip_is_opened_and_its_thumbnails_are_read(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = image_tree(tmp_path / "pets", images=20)
+    path = Path(shutil.make_archive(str(tmp_path / "pets"), "zip", folder))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        qtbot.mouseClick(
+            page.findChild(type(page.folder_card.demo_button), "emptyOpenFile"), Qt.MouseButton.LeftButton
+        )
+    settle(qtbot, room, page)
+    assert page.folder_card.title.text() == "pets.zip"
+    qtbot.waitUntil(lambda: page.browser.loader.cached > 3)
+    assert not page.browser.loader.pixmap("cat/00.jpg").isNull()
+    assert page.continue_button.isEnabled()
+
+
+def test_list_can_be_dropped(qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path) -> None:
+    image_tree(tmp_path / "pets")
+    (tmp_path / "mine.csv").write_text("path,class\npets/cat/00.jpg,cat\npets/dog/00.jpg,dog\n")
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        drop(page, tmp_path / "mine.csv")
+    settle(qtbot, room, page)
+    assert page.folder_card.layout_box.currentText() == "Auto: List of images"
+    assert page.browser.grid.thumbnails.rowCount() == 2
+    with qtbot.assertNotEmitted(room.workspace.scanning_changed):
+        drop(page, tmp_path / "pets" / "cat" / "00.jpg")
+
+
+def test_base_and_new_classes_change_what_is_shown_and_drawn(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=20))
+    box = page.sample.form.editor("classes")
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        qtbot.keyClick(box, Qt.Key.Key_Down)
+    settle(qtbot, room, page)
+    assert room.workspace.data.classes == "base"
+    assert room.workspace.class_names() == ("cat", "dog")
+    assert page.browser.classes.model().rowCount() == 2
+    assert page.sample.outcome.text().startswith("32 training, 8 validation and 0 test images.")
+    with qtbot.waitSignal(room.workspace.scan_changed):
+        qtbot.keyClick(box, Qt.Key.Key_Up)
+    assert room.workspace.class_names() == ("cat", "dog", "red fox")
+    settle(qtbot, room, page)
+
+
+def test_sample_is_saved_as_a_list_and_taken_from_one(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "pets", images=20))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "mine.csv"), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "mine.csv"), ""))
+    qtbot.mouseClick(page.sample.save_button, Qt.MouseButton.LeftButton)
+    assert room.notes == [("success", f"The list of the sample was saved to {tmp_path / 'mine.csv'}.")]
+    drawn = page.sample.split
+    type_number(qtbot, page, "shots", "2")
+    settle(qtbot, room, page)
+    qtbot.mouseClick(page.sample.use_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, room, page)
+    assert room.workspace.data.split_file == str(tmp_path / "mine.csv")
+    assert page.sample.split.train == drawn.train
+    assert page.sample.outcome.text().endswith("Read from the list mine.csv.")
+    assert not page.sample.form.editor("shots").isEnabled()
+    (tmp_path / "mine.csv").unlink()
+    qtbot.mouseClick(page.sample.draw_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, room, page)
+    assert len(page.sample.split.train) == 6
+
+
+def test_first_images_are_shown_while_the_scan_goes_on(
+    qtbot: QtBot, room: Room, page: DataPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_and_draw(qtbot, room, page, image_tree(tmp_path / "before"))
+    folder = image_tree(tmp_path / "pets")
+    records = [
+        ImageRecord(f"{name}/0{n}.jpg", name, "all", 0, 0, 9) for name in ("cat", "yak") for n in (1, 2)
+    ]
+
+    def endless(_folder: str, *, control: Control, **_options: Any) -> None:
+        for part in (records[:3], records[3:]):
+            control.report(ImagesFound(root=folder, records=tuple(part)))
+        waiting = threading.Event()
+        while not waiting.wait(0.001):
+            control.check()
+
+    monkeypatch.setattr("advclip_gui.engine.datasets.folder.scan", endless)
+    page.open(str(folder))
+    qtbot.waitUntil(lambda: page.browser.grid.thumbnails.rowCount() == 4)
+    assert page.browser.grid.thumbnails.records == tuple(records)
+    assert page.browser.shown.text() == "4 images"
+    model = page.browser.classes.model()
+    assert [(model.index(row, 2).data(), model.index(row, 3).data()) for row in range(2)] == [
+        ("cat", "2"),
+        ("yak", "2"),
+    ]
+    assert not page.continue_button.isEnabled()
+    assert not page.side.isEnabled()
+    qtbot.mouseClick(page.folder_card.progress.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: room.workspace.scanning is None)
+    settle(qtbot, room, page)
+    assert page.browser.grid.thumbnails.rowCount() == 18, "a cancelled scan leaves what was open"
+    assert page.side.isEnabled()
+
+
+def test_everything_with_a_warning_is_skipped_with_one_click_and_recorded(
+    qtbot: QtBot, room: Room, page: DataPage, spoilt: Path, tmp_path: Path
+) -> None:
+    open_and_draw(qtbot, room, page, spoilt)
+    page.browser.tabs.setCurrentIndex(1)
+    qtbot.mouseClick(page.browser.problems.skip_button, Qt.MouseButton.LeftButton)
+    settle(qtbot, room, page)
+    (skipped,) = room.workspace.data.skip
+    page.browser.problems.save_report(tmp_path / "report.csv")
+    rows = (tmp_path / "report.csv").read_text(encoding="utf-8").splitlines()
+    assert next(row for row in rows if row.endswith(",yes")).split(",")[2] == skipped
+    # A run records its settings as they are.
+    (tmp_path / "settings.toml").write_text(room.workspace.settings.to_toml(), encoding="utf-8")
+    assert RunSettings.from_file(tmp_path / "settings.toml").data.skip == (skipped,)
+    drawn = {sample.path for part in ("train", "val", "test") for sample in getattr(page.sample.split, part)}
+    assert skipped not in drawn
+
+
+def test_fine_screens_do_not_fill_the_memory(room: Room) -> None:
+    for ratio in (1.0, 2.0, 3.0):
+        loader = ThumbnailLoader(room.io, side=96, ratio=ratio, capacity=100_000)
+        assert loader._capacity * 4 * (96 * ratio) ** 2 <= CACHE_BYTES

@@ -164,7 +164,7 @@ def _one_class(root: Path, folder: str, tree: Tree, problems: Sequence[Problem])
     bad = next((problem for problem in problems if problem.severity == "error"), None)
     if tree.class_names and bad is not None:
         return DataError(
-            f"Only the class '{folder}' of {root} has images that can be used; a classifier needs two classes.",
+            f"Only the class '{folder}' of {root} has usable images; a classifier needs two classes.",
             f"The first bad one, {bad.path}: {bad.message}",
         )
     return DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -16,7 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from advclip_gui.engine.datasets.known import known_dataset
+from advclip_gui.engine.datasets.layout import LAYOUT_TITLES
+from advclip_gui.engine.datasets.records import ImagesFound
 from advclip_gui.engine.events import Progress
+from advclip_gui.engine.file_access import LIST_SUFFIXES, ZIP_SUFFIXES, is_list, is_zip
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import (
     Banner,
@@ -39,9 +43,11 @@ if TYPE_CHECKING:
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo
     from advclip_gui.gui.workspace import Workspace
+    from advclip_gui.settings.data import LayoutName
 
 _SUBTITLE = "Which images, what their classes are called, and how many of them train."
 _SIDE_WIDTH = 280
+_FILE_PATTERNS = " ".join(f"*{suffix}" for suffix in sorted(ZIP_SUFFIXES | LIST_SUFFIXES))
 
 
 class DataPage(QWidget):
@@ -58,6 +64,7 @@ class DataPage(QWidget):
         self._workspace = workspace
         self._io = io
         self._templates: tuple[str, ...] = ()
+        self._partial = False
         look = theme.current()
         self.header = PageHeader("Data", _SUBTITLE)
         self.banner = Banner()
@@ -89,7 +96,7 @@ class DataPage(QWidget):
         self.prompts = PromptEditor()
         prompt_card = Card("Prompt templates")
         prompt_card.body.addWidget(self.prompts)
-        side = QWidget()
+        self.side = side = QWidget()
         side.setProperty("role", "page")
         column = QVBoxLayout(side)
         column.setContentsMargins(0, 0, look.xs, 0)
@@ -133,10 +140,13 @@ class DataPage(QWidget):
         workspace.scanning_changed.connect(self._on_scanning_changed)
         workspace.settings_changed.connect(self._on_settings_changed)
         self.folder_card.open_clicked.connect(self.choose_folder)
+        self.folder_card.file_clicked.connect(self.choose_file)
+        self.folder_card.layout_chosen.connect(self._on_layout_chosen)
         self.folder_card.demo_clicked.connect(self.open_demo)
         self.folder_card.rescan_clicked.connect(self._rescan)
         self.folder_card.cancel_clicked.connect(self._cancel_scan)
         self.drop_area.open_clicked.connect(self.choose_folder)
+        self.drop_area.file_clicked.connect(self.choose_file)
         self.drop_area.demo_clicked.connect(self.open_demo)
         self.browser.class_selected.connect(self._show_preview)
         self.browser.renamed.connect(self._on_renamed)
@@ -144,6 +154,8 @@ class DataPage(QWidget):
         self.browser.notify.connect(self._on_notify)
         self.sample.changed.connect(self._on_sample_changed)
         self.sample.drawn.connect(self._on_drawn)
+        self.sample.split_file_chosen.connect(self._on_split_file)
+        self.sample.notify.connect(self._on_notify)
         self.prompts.changed.connect(self._on_templates_changed)
         self.continue_button.clicked.connect(self._continue)
 
@@ -157,18 +169,26 @@ class DataPage(QWidget):
         if folder:
             self.open(folder)
 
+    def choose_file(self) -> None:
+        """Ask for a zip or a list of images and open it."""
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a zip or a list of images", str(Path.home()), f"Images ({_FILE_PATTERNS})"
+        )
+        if name:
+            self.open(name)
+
     def open_demo(self) -> None:
         """Open the bundled images with the demo's preset."""
         self.banner.clear()
         self._workspace.open_demo(then="")
 
     def open(self, folder: str) -> None:
-        """Scan a folder."""
+        """Scan a folder, a zip or a list of images."""
         self.banner.clear()
         self._workspace.open_folder(folder, then="")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take one local folder, or a file in it."""
+        """Take a local folder, zip or list."""
         if self._dropped_folder(event) is not None:
             self.drop_area.set_active(True)
             event.acceptProposedAction()
@@ -188,7 +208,7 @@ class DataPage(QWidget):
     @staticmethod
     def _dropped_folder(event: QDropEvent) -> Path | None:
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        return next((path for path in paths if path.is_dir()), None)
+        return next((path for path in paths if path.is_dir() or is_zip(path) or is_list(path)), None)
 
     def _rescan(self) -> None:
         self.banner.clear()
@@ -212,11 +232,31 @@ class DataPage(QWidget):
                 self.folder_card.path.setText("Nothing in the folder is changed.")
         self.folder_card.setVisible(scanning is not None or self._workspace.scan is not None)
         self.drop_area.set_scanning(scanning is not None)
+        if scanning is None:
+            scan = self._workspace.scan
+            recognised = LAYOUT_TITLES[scan.layout] if scan is not None else ""
+            self.folder_card.show_layout(self._workspace.data.layout, recognised)
+        if scanning is None and self._partial:
+            # Cancelled or failed: what was open before is shown again.
+            self._show_scan()
         self._update_continue()
 
     def _on_scan_event(self, event: object) -> None:
         if isinstance(event, Progress):
             self.folder_card.show_progress(event)
+        elif isinstance(event, ImagesFound):
+            self._show_found(event)
+
+    def _show_found(self, event: ImagesFound) -> None:
+        """Show images that a scan has come upon, long before it has looked at all of them."""
+        if self.sender() is not self._workspace.scanning:
+            return
+        if not self._partial:
+            self._partial = True
+            self.browser.begin(event.root)
+            self.side.setEnabled(False)
+            self.stack.setCurrentIndex(1)
+        self.browser.add_found(event.records)
 
     def _on_scan_failed(self, error: ErrorInfo) -> None:
         self.banner.show_message(
@@ -224,12 +264,20 @@ class DataPage(QWidget):
         )
 
     def _on_scan_changed(self) -> None:
+        self.banner.clear()
+        self._show_scan()
+
+    def _show_scan(self) -> None:
         scan = self._workspace.scan
+        self._partial = False
+        self.side.setEnabled(True)
         self.stack.setCurrentIndex(0 if scan is None else 1)
         self.folder_card.setVisible(scan is not None)
         if scan is not None:
-            self.folder_card.show_scan(scan, demo=self._workspace.data.folder == DEMO_FOLDER)
-            self.banner.clear()
+            data = self._workspace.data
+            self.folder_card.show_scan(scan, demo=data.folder == DEMO_FOLDER, layout=data.layout)
+        known = known_dataset(scan.dataset) if scan is not None else None
+        self.prompts.set_offer(known.title if known else "", (known.template,) if known else ())
         self.browser.set_scan(scan)
         self._show_data()
 
@@ -256,10 +304,18 @@ class DataPage(QWidget):
             current = self._workspace.data
             self._workspace.set_data(
                 current.model_copy(
-                    update={"shots": data.shots, "val_shots": data.val_shots, "seed": data.seed}
+                    update={name: getattr(data, name) for name in ("shots", "val_shots", "seed", "classes")}
                 )
             )
         self._update_continue()
+
+    def _on_split_file(self, name: str) -> None:
+        self._workspace.set_data(self._workspace.data.model_copy(update={"split_file": name}))
+
+    def _on_layout_chosen(self, layout: str) -> None:
+        if layout != self._workspace.data.layout:
+            self.banner.clear()
+            self._workspace.set_layout(cast("LayoutName", layout))
 
     def _on_templates_changed(self, templates: tuple[str, ...] | None) -> None:
         if templates is not None:

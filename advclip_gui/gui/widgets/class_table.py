@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
@@ -17,6 +18,8 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
+from advclip_gui.engine.datasets.records import SPLITS, ClassInfo
+from advclip_gui.engine.prompts import clean_class_name
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.thumbnail_grid import paint_thumbnail
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtWidgets import QStyleOptionViewItem
 
-    from advclip_gui.engine.datasets.records import ClassInfo, DatasetScan
+    from advclip_gui.engine.datasets.records import DatasetScan, ImageRecord
     from advclip_gui.gui.thumbnails import ThumbnailLoader
 
 Index = QModelIndex | QPersistentModelIndex
@@ -48,10 +51,11 @@ class ClassModel(QAbstractTableModel):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
         super().__init__(parent)
-        self._classes: Sequence[ClassInfo] = ()
+        self._classes: list[ClassInfo] = []
+        self._rows: dict[str, int] = {}
         self._splits: tuple[str, ...] = ()
         self._names: Mapping[str, str] = {}
-        self._pictures: Mapping[str, Sequence[str]] = {}
+        self._pictures: dict[str, list[str]] = {}
 
     @property
     def name_column(self) -> int:
@@ -61,15 +65,43 @@ class ClassModel(QAbstractTableModel):
     def set_scan(self, scan: DatasetScan | None) -> None:
         """Show the classes of a scan."""
         self.beginResetModel()
-        self._classes = scan.classes if scan is not None else ()
+        self._classes = list(scan.classes) if scan is not None else []
+        self._rows = {info.folder: row for row, info in enumerate(self._classes)}
         self._splits = tuple(scan.counts) if scan is not None else ()
-        pictures: dict[str, list[str]] = {}
-        for record in scan.records if scan is not None else ():
-            few = pictures.setdefault(record.class_name, [])
+        self._pictures = {}
+        self._picture(scan.records if scan is not None else ())
+        self.endResetModel()
+
+    def add_found(self, records: Sequence[ImageRecord]) -> None:
+        """Count images of a scan under way, after `set_scan(None)`; new classes come at the end."""
+        splits = {record.split for record in records} - set(self._splits)
+        if splits:
+            self.beginResetModel()
+            self._splits = tuple(split for split in SPLITS if split in splits or split in self._splits)
+        self._picture(records)
+        counts = Counter((record.class_name, record.split) for record in records)
+        new = list(dict.fromkeys(folder for folder, _ in counts if folder not in self._rows))
+        if new and not splits:
+            self.beginInsertRows(QModelIndex(), len(self._classes), len(self._classes) + len(new) - 1)
+        for folder in new:
+            self._rows[folder] = len(self._classes)
+            self._classes.append(ClassInfo(folder, clean_class_name(folder), {}))
+        for (folder, split), count in counts.items():
+            known = self._classes[self._rows[folder]].counts
+            known[split] = known.get(split, 0) + count
+        if splits:
+            self.endResetModel()
+            return
+        if new:
+            self.endInsertRows()
+        last = self.index(len(self._classes) - 1, self.columnCount() - 1)
+        self.dataChanged.emit(self.index(0, 0), last)
+
+    def _picture(self, records: Sequence[ImageRecord]) -> None:
+        for record in records:
+            few = self._pictures.setdefault(record.class_name, [])
             if len(few) < PREVIEWS:
                 few.append(record.path)
-        self._pictures = pictures
-        self.endResetModel()
 
     def set_names(self, names: Mapping[str, str]) -> None:
         """Set the names that differ from those made from the folders."""

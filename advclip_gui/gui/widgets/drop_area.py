@@ -10,17 +10,19 @@ from advclip_gui.gui.widgets.basics import Button, EmptyState, PrimaryButton, se
 
 _TITLE = "No images are open yet"
 _TEXT = (
-    "Open a folder with one sub-folder of images for each class, with or without train, val and test, "
-    "or drop it here. Nothing is ever written into it."
+    "Open a folder with one sub-folder of images for each class, with or without train, val and test; "
+    "a public dataset as papers keep it; a zip; or a list of images. Or drop it here. Nothing is ever "
+    "written into it."
 )
 _SCANNING_TITLE = "Looking through the folder"
 _SCANNING_TEXT = "Every image is looked at once, so that a bad file is known before the training."
 
 
 class DropArea(QFrame):
-    """A dashed frame with the two ways to begin."""
+    """A dashed frame with the ways to begin."""
 
     open_clicked = Signal()
+    file_clicked = Signal()
     demo_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -35,11 +37,18 @@ class DropArea(QFrame):
                 tip="Choose a folder of images.",
             ),
             Button(
+                "Zip or list…",
+                "folder-zip-outline",
+                name="emptyOpenFile",
+                tip="Choose a zip of images, or a list of them (.csv, .tsv, .jsonl).",
+            ),
+            Button(
                 "Try the demo", "flask-outline", name="emptyOpenDemo", tip="Bundled photos; works offline."
             ),
         )
         self._buttons[0].clicked.connect(self.open_clicked)
-        self._buttons[1].clicked.connect(self.demo_clicked)
+        self._buttons[1].clicked.connect(self.file_clicked)
+        self._buttons[2].clicked.connect(self.demo_clicked)
         self._state = EmptyState("folder-image", _TITLE, _TEXT, self._buttons)
         # A wrapped label in a centred column asks for too little height by itself.
         width = 26 * theme.current().l

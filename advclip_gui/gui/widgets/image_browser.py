@@ -17,6 +17,9 @@ from advclip_gui.gui.widgets.thumbnail_grid import ThumbnailGrid
 from advclip_gui.gui.widgets.untitled_card import UntitledCard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from PySide6.QtGui import QShowEvent
 
     from advclip_gui.engine.datasets.records import DatasetScan, ImageRecord
@@ -54,6 +57,7 @@ class ImageBrowser(QSplitter):
         self.setHandleWidth(theme.current().m)
         self._scan: DatasetScan | None = None
         self._split: Split | None = None
+        self._found: list[ImageRecord] = []
         self._shared_out = False
         self.loader = ThumbnailLoader(io, ratio=self.devicePixelRatioF(), parent=self)
         self.addWidget(self._make_classes())
@@ -120,9 +124,26 @@ class ImageBrowser(QSplitter):
         card.layout().setContentsMargins(look.l, look.xs, look.l, look.m)
         return card
 
+    def begin(self, root: Path) -> None:
+        """Show nothing of a folder yet; `add_found` adds what a scan under way comes upon."""
+        self.set_scan(None)
+        self.loader.set_root(root)
+        self.part.set_value("all")
+
+    def add_found(self, records: Sequence[ImageRecord]) -> None:
+        """Show more images of a scan under way."""
+        self._found += records
+        self.classes.classes.add_found(records)
+        folder = self.classes.selected_folder()
+        if self.part.value() == "all":
+            self.grid.thumbnails.append(
+                [record for record in records if not folder or record.class_name == folder]
+            )
+        self._tell_shown(self.grid.thumbnails.rowCount(), folder)
+
     def set_scan(self, scan: DatasetScan | None) -> None:
         """Show another folder."""
-        self._scan, self._split = scan, None
+        self._scan, self._split, self._found = scan, None, []
         if scan is not None:
             self.loader.set_root(scan.root)
         self.search.clear()
@@ -170,13 +191,18 @@ class ImageBrowser(QSplitter):
     def _show_images(self) -> None:
         folder = self.classes.selected_folder()
         part, split = self.part.value(), self._split
-        records: tuple[ImageRecord, ...] = self._scan.records if self._scan is not None else ()
+        records: tuple[ImageRecord, ...] = (
+            self._scan.records if self._scan is not None else tuple(self._found)
+        )
         if part != "all":
             drawn = {sample.path for sample in getattr(split, str(part))} if split is not None else set()
             records = tuple(record for record in records if record.path in drawn)
         if folder:
             records = tuple(record for record in records if record.class_name == folder)
         self.grid.thumbnails.set_records(records)
+        self._tell_shown(len(records), folder)
+
+    def _tell_shown(self, count: int, folder: str) -> None:
         where = f" in {folder}" if folder else ""
-        self.shown.setText(f"{len(records):,} image{'' if len(records) == 1 else 's'}{where}")
+        self.shown.setText(f"{count:,} image{'' if count == 1 else 's'}{where}")
         self.all_classes.setVisible(bool(folder))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from advclip_gui.engine.prompts import fill
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import SectionLabel, TextLabel, set_property
+from advclip_gui.gui.widgets.basics import Button, SectionLabel, TextLabel, set_property
 from advclip_gui.gui.widgets.field_editors import TextLines
 from advclip_gui.gui.widgets.problem_text import field_problems
 from advclip_gui.settings import DataSettings
@@ -41,6 +41,9 @@ class PromptEditor(QWidget):
         self.editor.setToolTip(info.description or "")
         self.note = TextLabel(self._help, "caption", wrap=True)
         self.note.setObjectName("data.templates.note")
+        self._offer: tuple[str, ...] = ()
+        self.offer = Button("", "lightbulb-outline", "link", name="usualPrompt")
+        self.offer.hide()
         self.preview_title = SectionLabel("Preview")
         self.preview = TextLabel("", wrap=True)
         self.preview.setObjectName("promptPreview")
@@ -56,9 +59,11 @@ class PromptEditor(QWidget):
         column.setSpacing(look.xs)
         column.addWidget(self.editor)
         column.addWidget(self.note)
+        column.addWidget(self.offer, 0, Qt.AlignmentFlag.AlignLeft)
         column.addSpacing(look.xs)
         column.addWidget(well)
         self.editor.edited.connect(self._on_edited)
+        self.offer.clicked.connect(self._take_offer)
         self.set_templates(DataSettings().templates)
 
     def templates(self) -> tuple[str, ...] | None:
@@ -82,6 +87,17 @@ class PromptEditor(QWidget):
             self._loading = False
         self._show()
 
+    def set_offer(self, dataset: str, templates: Sequence[str]) -> None:
+        """Offer the templates that are usual for a dataset; none takes the offer back."""
+        self._offer = tuple(templates)
+        self.offer.setText(f"Usual for {dataset}")
+        self.offer.setToolTip("Use the prompt papers report this dataset with: " + " ".join(templates))
+        self._show()
+
+    def _take_offer(self) -> None:
+        self.set_templates(self._offer)
+        self.changed.emit(self.templates())
+
     def set_class_name(self, name: str) -> None:
         """Choose whose prompts are shown."""
         self._class_name = name
@@ -101,6 +117,7 @@ class PromptEditor(QWidget):
         self.note.setText(problem or self._help)
         self.note.set_role("bad" if problem else "caption")
         set_property(self.editor, "invalid", bool(problem))
+        self.offer.setVisible(bool(self._offer) and self._lines() != self._offer)
         name = self._class_name or "class name"
         self.preview_title.setText(f"Preview for “{name}”")
         prompts = fill(self._lines(), name)

@@ -1,15 +1,19 @@
-"""Shots, validation shots and seed, and what the draw gives."""
+"""Shots, validation shots, seed and classes, and what the draw gives; or a saved list instead of a draw."""
 
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout
 
 from advclip_gui.engine.datasets.drawing import draw_split
-from advclip_gui.engine.datasets.sampling import Split
-from advclip_gui.gui.widgets.basics import Card, TextLabel
+from advclip_gui.engine.datasets.split_file import write_split
+from advclip_gui.engine.errors import StorageError
+from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.basics import Button, Card, TextLabel
 from advclip_gui.gui.widgets.settings_form import SettingsForm
 from advclip_gui.settings import DataSettings
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.engine.datasets.sampling import Split
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 
@@ -29,6 +34,10 @@ class SampleCard(Card):
 
     changed = Signal(object)
     """The data settings as edited, or None while a value is wrong."""
+    split_file_chosen = Signal(str)
+    """A list to take the sample from; "" draws it."""
+    notify = Signal(str, str)
+    """Level and sentence."""
     drawn = Signal()
     """`split` or `problem` is new."""
 
@@ -42,17 +51,69 @@ class SampleCard(Card):
         self.split: Split | None = None
         self.problem = ""
         self.form = SettingsForm(
-            DataSettings, name="data", fields=("shots", "val_shots", "seed"), label_width=104
+            DataSettings, name="data", fields=("shots", "val_shots", "seed", "classes"), label_width=104
         )
         self.outcome = TextLabel("", "caption", wrap=True)
         self.outcome.setObjectName("sampleOutcome")
         self.body.addWidget(self.form)
         self.body.addWidget(self.outcome)
+        self.body.addLayout(self._make_list_row())
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_DEBOUNCE_MS)
         self._timer.timeout.connect(self._draw)
         self.form.changed.connect(self._on_form_changed)
+
+    def _make_list_row(self) -> QHBoxLayout:
+        self.save_button = Button(
+            "Save list…",
+            "tray-arrow-down",
+            "flat",
+            name="saveSplit",
+            tip="Write which images train, validate and test as a list (.csv or .json).",
+        )
+        self.use_button = Button(
+            "Use a list…",
+            "file-table-outline",
+            "flat",
+            name="useSplit",
+            tip="Take the sample from a saved list, or the split.json of a run, instead of drawing one.",
+        )
+        self.draw_button = Button(
+            "Draw instead", "refresh", "flat", name="drawSplit", tip="Draw a sample by shots and seed again."
+        )
+        row = QHBoxLayout()
+        row.setSpacing(theme.current().xs)
+        for button in (self.save_button, self.use_button, self.draw_button):
+            row.addWidget(button)
+        row.addStretch(1)
+        self.save_button.clicked.connect(self._ask_save)
+        self.use_button.clicked.connect(self._ask_use)
+        self.draw_button.clicked.connect(partial(self.split_file_chosen.emit, ""))
+        return row
+
+    def save_split(self, path: Path) -> None:
+        """Write the sample as a list."""
+        if self.split is None:
+            return
+        try:
+            write_split(path, self.split)
+        except StorageError as error:
+            self.notify.emit("error", str(error))
+        else:
+            self.notify.emit("success", f"The list of the sample was saved to {path}.")
+
+    def _ask_save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the sample as a list", "split.csv", "List (*.csv);;JSON (*.json)"
+        )
+        if name:
+            self.save_split(Path(name))
+
+    def _ask_use(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Use a list", "", "Lists (*.csv *.tsv *.jsonl *.json)")
+        if name:
+            self.split_file_chosen.emit(name)
 
     @property
     def drawing(self) -> bool:
@@ -64,7 +125,7 @@ class SampleCard(Card):
         same = scan is self._scan and _draw_key(data) == _draw_key(self._data)
         before, self._data, self._scan = self._data, data, scan
         # What is being typed and wrong stays, unless the numbers were changed elsewhere.
-        if _draw_key(data)[:3] != _draw_key(before)[:3] and self.form.section() != data:
+        if _form_key(data) != _form_key(before) and self.form.section() != data:
             self.form.set_section(data)
         if scan is None:
             self._cancel()
@@ -121,11 +182,21 @@ class SampleCard(Card):
         self.outcome.setText(text)
         self.outcome.set_role("bad" if bad else "caption")
         self.outcome.setVisible(bool(text))
+        listed = bool(self._data.split_file)
+        for field in ("shots", "val_shots", "seed"):
+            self.form.editor(field).setEnabled(not listed)
+        self.save_button.setEnabled(self.split is not None)
+        self.use_button.setVisible(not listed)
+        self.draw_button.setVisible(listed)
         self.drawn.emit()
 
 
 def _draw_key(data: DataSettings) -> tuple[object, ...]:
-    return data.shots, data.val_shots, data.seed, data.skip
+    return *_form_key(data), data.skip, data.split_file
+
+
+def _form_key(data: DataSettings) -> tuple[object, ...]:
+    return data.shots, data.val_shots, data.seed, data.classes
 
 
 def _draw_split(scan: DatasetScan, data: DataSettings, _control: Control) -> Split:

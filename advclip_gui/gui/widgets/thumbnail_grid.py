@@ -40,15 +40,23 @@ class ThumbnailModel(QAbstractListModel):
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
         super().__init__(parent)
-        self._records: Sequence[ImageRecord] = ()
+        self._records: list[ImageRecord] = []
         self._skipped: Collection[str] = frozenset()
         self._names: Mapping[str, str] = {}
 
     def set_records(self, records: Sequence[ImageRecord]) -> None:
         """Show other images."""
         self.beginResetModel()
-        self._records = records
+        self._records = list(records)
         self.endResetModel()
+
+    def append(self, records: Sequence[ImageRecord]) -> None:
+        """Show more images behind the others."""
+        if records:
+            first = len(self._records)
+            self.beginInsertRows(QModelIndex(), first, first + len(records) - 1)
+            self._records += records
+            self.endInsertRows()
 
     @property
     def records(self) -> tuple[ImageRecord, ...]:
