@@ -111,7 +111,7 @@ class Watcher:
             self._progress("Training", event.step, event.total_steps, detail)
         elif isinstance(event, Progress):
             self._announce(event.task)
-            self._progress(event.task, event.done, event.total, event.detail)
+            self._progress(event.task, event.done, event.total, event.detail, event.within)
 
     def _announce(self, task: str) -> None:
         """Write that a part begins which takes as long as the training itself."""
@@ -126,14 +126,14 @@ class Watcher:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
-    def _progress(self, task: str, done: int, total: int, detail: str) -> None:
+    def _progress(self, task: str, done: int, total: int, detail: str, within: float = 0.0) -> None:
         if self._bars is None:
             return
         if task not in self._tasks:
             self._tasks[task] = self._bars.add_task(task, total=total or None, detail="", count="")
         bar = self._tasks[task]
         count = count_text(task, done, total)
-        self._bars.update(bar, completed=done, total=total or None, detail=detail, count=count)
+        self._bars.update(bar, completed=done + within, total=total or None, detail=detail, count=count)
         if total and done >= total:
             self._bars.remove_task(self._tasks.pop(task))
 

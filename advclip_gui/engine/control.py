@@ -99,14 +99,18 @@ class Control:
         """A view for work that cannot be done again: `check` waits in place while paused."""
         return _Holding(self)
 
+    def counting(self, asked: Callable[[], None]) -> Control:
+        """A view whose every `check` is also told of: a long call's steps, while it runs."""
+        return _Counting(self, asked)
+
     def report(self, event: Event) -> None:
         """Hand an event to the watcher."""
         self._report(event)
 
-    def progress(self, task: str, done: int, total: int, detail: str = "") -> None:
+    def progress(self, task: str, done: int, total: int, detail: str = "", within: float = 0.0) -> None:
         """Check for cancellation and report progress of a named task; `total` 0 means unknown."""
         self.check()
-        self._report(Progress(task=task, done=done, total=total, detail=detail))
+        self._report(Progress(task=task, done=done, total=total, detail=detail, within=within))
 
     def between_steps(self) -> None:
         """Serve waiting work, hold while paused, and raise `Cancelled` if asked to."""
@@ -142,3 +146,13 @@ class _Holding(_View):
             super().check()
         if self._seen.stop_requested:
             raise Interrupted
+
+
+class _Counting(_View):
+    def __init__(self, seen: Control, asked: Callable[[], None]) -> None:
+        super().__init__(seen)
+        self._asked = asked
+
+    def check(self) -> None:
+        self._seen.check()
+        self._asked()

@@ -34,7 +34,7 @@ from advclip_gui.engine.statistics import wilson
 from advclip_gui.engine.worst_case import WorstCase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -113,16 +113,17 @@ def evaluate(
         for level in levels
     }
     size = _batch_size(batch_size, images, device)
-    tally = _Progress(
-        control,
-        len(images),
-        len(levels),
-        {planned.name: planned.cost(target_classes) for planned in chosen.attacks},
-    )
+    tally = _Progress(control, len(images), size, len(levels), chosen, target_classes)
     try:
         with attack_mode(classifier):
             worst = WorstCase(
-                classifier, images, labels, device=device, batch_size=size, seed=seed, control=control
+                classifier,
+                images,
+                labels,
+                device=device,
+                batch_size=size,
+                seed=seed,
+                control=control.counting(tally.tick),
             )
             worst.clean_pass(tally.tell)
             if resume_from is not None:
@@ -209,20 +210,52 @@ def attack_names(attack: str) -> tuple[str, ...]:
 class _Progress:
     """Turns work done, in forward and backward passes, into images out of all images."""
 
-    def __init__(self, control: Control, images: int, levels: int, costs: dict[str, int]) -> None:
+    def __init__(
+        self, control: Control, images: int, batch: int, levels: int, plan: Plan, targets: int
+    ) -> None:
         self._control = control
         self._images = images
-        self._per_image = 1 + levels * sum(costs.values())
-        self._costs = costs
+        self._batch = min(batch, images)
+        self._costs = {planned.name: planned.cost(targets) for planned in plan.attacks}
+        self._checks = {planned.name: planned.checks(targets) for planned in plan.attacks}
+        self._per_image = 1 + levels * sum(self._costs.values())
         self._done = 0.0
-        self._told = -1
+        self._told = 0.0
+        self._attack: str | None = None
+        self._detail = "clean images"
+        self._ticks = self._left = 0
 
-    def tell(self, images: int, attack: str | None = None, detail: str = "") -> None:
-        """`images` more went through the attack (None: the clean pass)."""
-        cost = 1 if attack is None else self._costs[attack]
-        self._done += images * cost / self._per_image
-        done = min(int(self._done + 1e-6), self._images)
-        self._control.progress("Evaluating", done, self._images, detail or "clean images")
+    def begin(self, attack: str, detail: str) -> None:
+        """All images go through this attack next, those that need none at once."""
+        self._attack, self._detail = attack, detail
+        self._ticks, self._left = 0, self._images
+
+    def tell(self, images: int) -> None:
+        """`images` more went through the attack, or through the clean pass before the first."""
+        self._ticks, self._left = 0, self._left - images
+        self._done += images * self._cost
+        self._report(self._done)
+
+    def tick(self) -> None:
+        """A step of the attack on the batch at hand, or on all images together."""
+        if self._attack is None:
+            return
+        self._ticks += 1
+        begun = min(self._batch * self._ticks / self._checks[self._attack], self._left)
+        self._report(self._done + begun * self._cost)
+
+    @property
+    def _cost(self) -> float:
+        return (1 if self._attack is None else self._costs[self._attack]) / self._per_image
+
+    def _report(self, images: float) -> None:
+        # What was estimated of a batch may turn out to be less: the bar waits then.
+        if images < self._told + 1e-3 * self._images and images < self._images - 1e-6:
+            return
+        self._told = max(self._told, images)
+        done = min(int(self._told + 1e-6), self._images)
+        within = max(self._told - done, 0.0) if done < self._images else 0.0
+        self._control.progress("Evaluating", done, self._images, self._detail, within)
 
 
 def _one_epsilon(
@@ -232,8 +265,8 @@ def _one_epsilon(
     n, epsilon = len(worst.right), options[0].eps
     waterfall = {}
     for planned, option in zip(chosen.attacks, options, strict=True):
-        detail = f"{planned.title} at {length_text(epsilon, option.norm)}"
-        worst.attack(planned.name, option, _bound(tally, planned.name, detail))
+        tally.begin(planned.name, f"{planned.title} at {length_text(epsilon, option.norm)}")
+        worst.attack(planned.name, option, tally.tell)
         waterfall[planned.title] = int(worst.holding.sum()) / n
     hits, hits_8bit = int(worst.holding.sum()), int(worst.holding_8bit.sum())
     return EpsilonResult(
@@ -248,13 +281,6 @@ def _one_epsilon(
         confusion=worst.confusion(worst.predicted),
         seconds=time.perf_counter() - began,
     )
-
-
-def _bound(tally: _Progress, name: str, detail: str) -> Callable[[int], None]:
-    def tell(images: int) -> None:
-        tally.tell(images, name, detail)
-
-    return tell
 
 
 def _findings(

@@ -22,12 +22,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """A named task is `done` of `total` (0: unknown)."""
+    """A named task is `done` of `total` (0: unknown); `within` is the share of the next one, in [0, 1)."""
 
     task: str
     done: int
     total: int
     detail: str = ""
+    within: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """How much is done, in [0, 1]; 0 where that is unknown."""
+        return min((self.done + self.within) / self.total, 1.0) if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,8 +37,7 @@ class EvaluationProgress:
         self._last = event.done
         if self._began is None:
             self._began = now
-        within = event.done / event.total if event.total else 0.0
-        self.share = min((self._model + within) / max(len(self._titles), 1), 1.0)
+        self.share = min((self._model + event.share) / max(len(self._titles), 1), 1.0)
         self._line = f"{self._titles[self._model]}: {event.detail}, {counted} images"
 
     def text(self, now: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
     from advclip_gui.engine.datasets.memory import Remembered
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunIndex, RunSummary
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.settings.data import ClassPart, LayoutName
@@ -77,6 +78,7 @@ class Workspace(QObject):
         self._whole: DatasetScan | None = None
         self._halved: tuple[DatasetScan, ClassPart] | None = None
         self._changes: dict[str, Remembered] = {}
+        self._index: RunIndex | None = None
         self._listing: JobHandle | None = None
         self._list_again = False
         self._opening = ""
@@ -317,9 +319,11 @@ class Workspace(QObject):
         live = self.training_settings
         if self.is_training and live is not None and live.backbone == backbone:
             refs.append(ModelRef("live", backbone, title="In training (live)"))
-        for run in self.last_runs:
-            if run.backbone_settings == backbone and run.has_adapter:
-                refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=run.name))
+        runs = [run for run in self.last_runs if run.backbone_settings == backbone and run.has_adapter]
+        named = Counter(run.name for run in runs)
+        for run in runs:
+            title = run.name if named[run.name] == 1 else f"{run.name} ({run.path.name})"
+            refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=title))
         return refs
 
     def refresh_runs(self) -> None:
@@ -331,9 +335,14 @@ class Workspace(QObject):
         root = self.runs_root
 
         def work(_control: Control) -> object:
-            from advclip_gui.engine.runs import list_runs
+            from advclip_gui.engine import runs
+            from advclip_gui.engine.run_list import RunIndex
 
-            return tuple(list_runs(root))
+            place = runs.runs_root() if root is None else root
+            # One listing at a time: see `_listing`.
+            if self._index is None or self._index.root != place:
+                self._index = RunIndex(place)
+            return tuple(self._index.read())
 
         self._listing = self.io.submit(work, "Listing runs")
         self._listing.finished.connect(self._runs_listed)

@@ -285,6 +285,22 @@ def test_progress_ends_at_the_number_of_images(data):
     assert done == sorted(done)
     assert done[-1] == events[-1].total == 90
     assert any("PGD-10 at 4/255" in event.detail for event in events)
+    assert all(0 <= event.within < 1 for event in events)
+
+
+@pytest.mark.parametrize("attack", ["quick", "apgd-t", "square", "universal"])
+def test_progress_moves_within_a_batch(data, attack):
+    """At a model of real size a batch takes minutes: the bar must not stand meanwhile."""
+    images, labels = data
+    events: list[Progress] = []
+    evaluate(
+        trained(), images[:20], labels[:20], epsilons=[1 / 255], attack=attack, steps=20, queries=20,
+        batch_size=20, control=Control(events.append),
+    )  # fmt: skip
+    shares = [event.share for event in events]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(set(shares)) > 15
 
 
 def test_cancel_within_a_step(data):

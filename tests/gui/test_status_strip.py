@@ -129,3 +129,24 @@ def test_cancel_stops_a_run_and_cancels_other_work(
 def test_short_work_is_not_announced(backend: OneBackend, strip: StatusStrip) -> None:
     backend.begin("Probe")
     assert strip.job.isHidden()
+
+
+def test_the_strip_is_as_high_without_a_job(backend: OneBackend, strip: StatusStrip) -> None:
+    """Else the pages above move each time work begins."""
+    before = strip.sizeHint().expandedTo(strip.minimumSize()).height()
+    run = backend.begin("Smallest epsilon")
+    assert strip.cancel.isVisibleTo(strip)
+    assert strip.sizeHint().expandedTo(strip.minimumSize()).height() == before
+    backend.end(run)
+
+
+def test_part_of_a_unit_moves_the_time_left(
+    backend: OneBackend, strip: StatusStrip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(status_strip.time, "monotonic", lambda: clock[0])
+    job = backend.begin("Evaluation")
+    clock[0] += 10.0
+    job.deliver("event", Progress(task="Evaluating", done=0, total=2, within=0.5))
+    assert strip.job.text() == "Evaluation – evaluating – 30 s left"
+    backend.end(job)

@@ -63,6 +63,11 @@ class Planned:
         runs = self.restarts * (target_classes if "target_classes" in self.info.options else 1)
         return runs * ((2 if self.info.gradient else 1) * self.steps + 1)
 
+    def checks(self, target_classes: int) -> int:
+        """How often it asks for cancellation for images that hold to the end, about."""
+        runs = self.restarts * (target_classes if "target_classes" in self.info.options else 1)
+        return runs * (self.steps + 1) if "steps" in self.info.options else 2
+
     def provenance(self, target_classes: int) -> dict[str, Any]:
         """What a figure says of it, in plain values."""
         listens = self.info.options

@@ -66,6 +66,10 @@ class StatusStrip(QFrame):
         row.addWidget(self.bar)
         row.addWidget(self.cancel)
         row.addStretch()
+        # As high without a job as with one: the pages above must not move when work begins.
+        kept = self.cancel.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)
+        self.cancel.setSizePolicy(kept)
         for widget in (self.job, self.bar, self.cancel):
             widget.hide()
         backend.engine_ready.connect(self._engine_ready)
@@ -138,8 +142,8 @@ class StatusStrip(QFrame):
             # Between two steps accuracies are measured; the bar goes on showing the run.
             spent = time.monotonic() - self._began
             left = None
-            if event.total and event.done and spent > _FEW_SECONDS:
-                left = spent * (event.total - event.done) / event.done
+            if event.share and spent > _FEW_SECONDS:
+                left = spent * (1 - event.share) / event.share
             self._progress(event.done, event.total, left, event.task)
 
     def _progress(self, done: int, total: int, left: float | None, task: str) -> None:
