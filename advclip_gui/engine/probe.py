@@ -25,6 +25,7 @@ from advclip_gui.engine.probe_types import (
     ProbeResult,
     SmallestEpsilon,
     length_text,
+    longest,
     probe_sentence,
 )
 
@@ -227,7 +228,7 @@ class _Bisection:
         self.request = request
         self.tolerance = tolerance
         self.control = control
-        self.limit = 1.0 if request.norm == "Linf" else math.sqrt(subject.pixels.numel())
+        self.limit = longest(request.norm, subject.pixels.numel())
         self.attacks = 0
         self.low = 0.0
         self.high = min(max(request.epsilon, 1 / 255), self.limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -176,6 +177,11 @@ class SmallestEpsilon:
     attacks: int
     sentence: str
     adversarial: NDArray[np.uint8] | None = field(repr=False, default=None)
+
+
+def longest(norm: Norm, values: int) -> float:
+    """The largest epsilon that can matter to an image of so many pixel values."""
+    return 1.0 if norm == "Linf" else math.sqrt(values)
 
 
 def length_text(value: float, norm: Norm) -> str:

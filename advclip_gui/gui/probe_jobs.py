@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from advclip_gui.engine.control import Control
 from advclip_gui.gui.gpu_thread import Priority
 from advclip_gui.gui.jobs import ProbeJob
 
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from advclip_gui.engine.control import Control
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.probe_files import SavedProbe
+    from advclip_gui.engine.probe_gallery import GallerySearch
 
 
 @dataclass
@@ -68,9 +70,10 @@ class RepeatProbeJob(ProbeJob):
 
 @dataclass
 class GalleryJob:
-    """The smallest epsilon of many images, one after the other; a probe may come between two of them.
+    """The smallest epsilon of many images, some of them side by side; probes come between two attack steps.
 
-    `paths` are below `root`, `labels` the true classes.
+    A probe of the live adapter needs it to itself, so that a search of that one lets others in only
+    between two attacks. `paths` are below `root`, `labels` the true classes.
     """
 
     ref: ModelRef
@@ -85,30 +88,47 @@ class GalleryJob:
     serves: ClassVar[bool] = True
 
     def run(self, session: Any, control: Control) -> object:
-        """Report a GalleryItem for each image; return how many were answered."""
+        """Report a GalleryItem for each image, as it is found; return how many were answered."""
+        from advclip_gui.engine.probe_gallery import GallerySearch
+
+        search = GallerySearch(self.request)
+        waiting = deque(enumerate(zip(self.paths, self.labels, strict=True)))
+        open_control = control if self.ref.kind == "live" else _LettingIn(control)
+        answered = 0
+        while waiting or not search.empty:
+            control.between_steps()
+            with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+                self._fill(search, waiting, classifier, control)
+                items = search.step(classifier, open_control)
+            answered += len(items)
+            for item in items:
+                control.report(item)
+        return answered
+
+    def _fill(self, search: GallerySearch, waiting: deque[Any], classifier: Any, control: Control) -> None:
+        """Read images until there is no more room; a bad one is reported and passed over."""
         from advclip_gui.engine.images import BadImageError
         from advclip_gui.engine.model_input import model_pixels
-        from advclip_gui.engine.probe_gallery import gallery_item, unreadable_item
+        from advclip_gui.engine.probe_gallery import unreadable_item
 
-        answered = 0
-        for index, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
-            control.between_steps()
+        known = tuple(classifier.class_names) == self.class_names
+        while waiting and search.free:
+            index, (path, label) = waiting.popleft()
             control.progress("Gallery", index, len(self.paths), path)
-            with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
-                try:
-                    pixels = model_pixels(self.root / path, classifier)
-                except BadImageError as error:
-                    control.report(unreadable_item(index, str(error)))
-                    continue
-                known = tuple(classifier.class_names) == self.class_names
-                item = gallery_item(
-                    classifier,
-                    pixels,
-                    self.request,
-                    index=index,
-                    label=label if known else None,
-                    control=control,
-                )
-            control.report(item)
-            answered += 1
-        return answered
+            try:
+                pixels = model_pixels(self.root / path, classifier)
+            except BadImageError as error:
+                control.report(unreadable_item(index, str(error)))
+                continue
+            search.add(index, pixels, label=label if known else None)
+
+
+class _LettingIn(Control):
+    """A control whose every check lets waiting work in, and holds while paused."""
+
+    def __init__(self, seen: Control) -> None:
+        super().__init__(seen.report, parent=seen)
+        self._seen = seen
+
+    def check(self) -> None:
+        self._seen.between_steps()

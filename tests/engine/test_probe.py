@@ -18,6 +18,7 @@ from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageErr
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.perturbation_view import amplification, heat_image, perturbation_image
 from advclip_gui.engine.probe import (
+    TOLERANCE,
     ProbeRequest,
     load_probe,
     probe,
@@ -26,7 +27,7 @@ from advclip_gui.engine.probe import (
 )
 from advclip_gui.engine.probe_compare import attacked, transferred
 from advclip_gui.engine.probe_files import model_facts
-from advclip_gui.engine.probe_gallery import gallery_item
+from advclip_gui.engine.probe_gallery import GallerySearch
 from advclip_gui.engine.probe_repeat import compare, model_of, repeat_probe
 from advclip_gui.engine.probe_trace import REPLAYED
 from advclip_gui.settings import BackboneSettings
@@ -428,20 +429,96 @@ def test_a_transferred_attack_is_judged_in_8_bits(model, image):
         transferred(other, image, source.adversarial, control=control)
 
 
-def test_a_gallery_item_is_the_bisection_of_its_image(model, image):
-    request = ProbeRequest(epsilon=4 / 255)
+def search_all(model, images, request, *, labels, size):
+    """The items by index, and how many attacks they took."""
+    search, found, waiting, steps = GallerySearch(request, size=size), {}, list(enumerate(images)), 0
+    while waiting or not search.empty:
+        while waiting and search.free:
+            index, image = waiting.pop(0)
+            search.add(index, image, label=labels[index])
+        found |= {item.index: item for item in search.step(model, Control())}
+        steps += 1
+    return found, steps
+
+
+@pytest.mark.parametrize(
+    ("attack", "asked"),
+    [
+        ("pgd", {"epsilon": 4 / 255}),
+        ("pgd", {"epsilon": 0.6, "norm": "L2"}),
+        ("pgd", {"epsilon": 2 / 255, "step_size": 1 / 255, "restarts": 2, "steps": 3}),
+        ("pgd", {"epsilon": 0.0}),
+        ("fgsm", {"epsilon": 6 / 255}),
+        ("noise", {"epsilon": 60 / 255}),
+    ],
+)
+def test_a_gallery_finds_for_each_image_what_is_found_for_it_alone(model, attack, asked):
+    images, labels = blobs(12, seed=3)
+    labels = labels.tolist()
+    labels[5] = (labels[5] + 1) % CLASSES  # wrong without an attack
+    labels[7] = None
+    request = ProbeRequest(attack=attack, **asked)
+    found, steps = search_all(model, images, request, labels=labels, size=5)
+    assert sorted(found) == list(range(12))
+    for index, image in enumerate(images):
+        alone = smallest_epsilon(model, image, request, label=labels[index], control=Control())
+        item = found[index]
+        assert item.found == alone.found
+        assert item.low == pytest.approx(alone.low, abs=TOLERANCE)
+        assert item.high == pytest.approx(alone.high, abs=TOLERANCE)
+        if attack == "pgd":
+            assert 0 <= item.high - item.low <= TOLERANCE
+        assert item.after == (model.class_names[alone.after_label] if alone.found else "")
+    assert found[5].high == 0
+    if attack == "pgd":
+        assert steps < 12 * 4  # far fewer than attacks: images share them
+
+
+def test_an_image_that_nothing_fools_ends_the_search_at_the_largest_epsilon(image):
+    constant = Wrapped(copy.deepcopy(trained()), logits=lambda z: 0 * z)  # the first class, always
+    for norm, largest in (("Linf", 1.0), ("L2", image.size**0.5)):
+        request = ProbeRequest(norm=norm, epsilon=0.3, steps=1)
+        found, _ = search_all(constant, [image], request, labels=[None], size=4)
+        alone = smallest_epsilon(constant, image, request, control=Control())
+        assert (found[0].low, found[0].high, found[0].found) == (alone.low, alone.high, False)
+        assert found[0].high == pytest.approx(largest)
+        assert found[0].after == ""
+
+
+def test_a_gallery_leaves_a_target_aside_and_reports_nothing_itself(model, image):
     label = probe(model, image, ProbeRequest(epsilon=0.0), control=Control()).before_label
-    events = []
-    item = gallery_item(model, image, request, index=3, label=label, control=Control(events.append))
-    found = smallest_epsilon(model, image, request, label=label, control=Control())
-    assert (item.index, item.low, item.high, item.found) == (3, found.low, found.high, True)
-    assert item.after == model.class_names[found.after_label]
-    assert events == []  # the search within is quiet
-    wrong = gallery_item(model, image, request, index=0, label=(label + 1) % CLASSES, control=Control())
-    assert (wrong.low, wrong.high, wrong.found) == (0.0, 0.0, True)
-    aimed = ProbeRequest(epsilon=4 / 255, target=label)  # its own class: left aside
-    assert gallery_item(model, image, aimed, index=0, label=label, control=Control()).high == item.high
+    plain, _ = search_all(model, [image], ProbeRequest(), labels=[label], size=4)
+    aimed, _ = search_all(model, [image], ProbeRequest(target=label), labels=[label], size=4)
+    assert aimed == plain
+    for attack in ("pgd", "noise"):
+        events = []
+        search = GallerySearch(ProbeRequest(attack=attack, epsilon=60 / 255))
+        search.add(0, image, label=label)
+        search.step(model, Control(events.append))
+        assert events == []
+
+
+@pytest.mark.parametrize("attack", ["pgd", "noise"])
+def test_a_cancelled_gallery_can_go_on_where_it_was(model, image, attack):
     control = Control()
     control.cancel()
+    request = ProbeRequest(attack=attack, epsilon=60 / 255)
+    search = GallerySearch(request)
+    search.add(3, image, label=None)
     with pytest.raises(Cancelled):
-        gallery_item(model, image, request, index=0, label=label, control=control)
+        search.step(model, control)
+    assert not search.empty
+    found = []
+    while not search.empty:
+        found += search.step(model, Control())
+    assert found[0].index == 3
+    assert found[0].high == smallest_epsilon(model, image, request, control=Control()).high
+
+
+def test_a_gallery_refuses_what_is_no_class_and_no_request(model, image):
+    search = GallerySearch(ProbeRequest())
+    search.add(0, image, label=CLASSES)
+    with pytest.raises(SettingsError, match=f"no class {CLASSES}"):
+        search.step(model, Control())
+    with pytest.raises(SettingsError, match="Epsilon"):
+        GallerySearch(ProbeRequest(epsilon=-1.0))

@@ -26,12 +26,22 @@ def fgsm(
     trace: Trace | None = None,
     generator: torch.Generator | None = None,
     control: Control | None = None,
+    scale: Tensor | None = None,
 ) -> AttackResult:
     """One step of length eps from the image itself: x + eps * sign(grad), clamped; see `Attack`.
 
-    `steps`, `step_size`, `random_start` and `restarts` of the options are not listened to.
+    `steps`, `step_size`, `random_start` and `restarts` of the options are not listened to. `scale` is
+    that of `pgd`.
     """
     single = replace(options, steps=1, step_size=options.eps, random_start=False, restarts=1)
     return pgd(
-        classifier, images, labels, single, targets=targets, trace=trace, generator=generator, control=control
+        classifier,
+        images,
+        labels,
+        single,
+        targets=targets,
+        trace=trace,
+        generator=generator,
+        control=control,
+        scale=scale,
     )

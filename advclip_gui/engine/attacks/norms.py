@@ -22,8 +22,8 @@ class Ball(Protocol):
         """The vector of unit norm that raises the loss most; zero where the gradient is zero."""
         ...
 
-    def project(self, delta: Tensor, eps: float) -> Tensor:
-        """The nearest perturbation of norm <= eps."""
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
+        """The nearest perturbation of norm <= eps; one eps for all, or one for each, (N, 1, 1, 1)."""
         ...
 
     def size(self, delta: Tensor) -> Tensor:
@@ -43,8 +43,10 @@ class LinfBall:
         """The sign, as in FGSM and PGD (Goodfellow et al. 2015, Madry et al. 2018)."""
         return gradient.sign()
 
-    def project(self, delta: Tensor, eps: float) -> Tensor:
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
         """Clip."""
+        if isinstance(eps, Tensor):
+            return delta.clamp(-eps, eps)
         return delta.clamp(-eps, eps)
 
     def size(self, delta: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ class L2Ball:
         length = _per_sample(self.size(scaled))
         return scaled / torch.where(length > 0, length, 1)
 
-    def project(self, delta: Tensor, eps: float) -> Tensor:
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
         """Shorten to eps what is longer."""
         length = _per_sample(self.size(delta))
         return delta * torch.where(length > eps, eps / length, 1)

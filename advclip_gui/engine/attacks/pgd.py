@@ -35,6 +35,7 @@ def pgd(
     trace: Trace | None = None,
     generator: torch.Generator | None = None,
     control: Control | None = None,
+    scale: Tensor | None = None,
 ) -> AttackResult:
     """Step along the gradient, project into the ball, clamp to [0, 1]; see `Attack`.
 
@@ -42,12 +43,17 @@ def pgd(
     a sample leaves it at its first fooling iterate, and the verdict per sample is that of
     `ever` without `early_stop`. The last iterate needs no gradient. A restart attacks only
     what no earlier one fooled.
+
+    `scale` (N,) gives each sample lengths of its own: epsilon and step size are those of the options
+    times its number. All samples then share the random start, so that each gets what it would get
+    alone with those lengths and this generator.
     """
     check_batch(images, labels, targets)
+    goal = Goal(labels, targets)
     with attack_mode(classifier), torch.enable_grad():
-        return _Climb(
-            classifier, images.detach(), Goal(labels, targets), options, trace, control or Control()
-        ).run(generator or private_generator(0))
+        return _Climb(classifier, images.detach(), goal, options, trace, control or Control(), scale).run(
+            generator or private_generator(0)
+        )
 
 
 class _Climb:
@@ -61,6 +67,7 @@ class _Climb:
         options: AttackOptions,
         trace: Trace | None,
         control: Control,
+        scale: Tensor | None,
     ) -> None:
         count, device = len(images), images.device
         self.classifier = classifier
@@ -70,6 +77,13 @@ class _Climb:
         self.ball: Ball = ball(options.norm)
         self.trace = trace
         self.control = control
+        self.shared_start = scale is not None
+        self.eps: float | Tensor = options.eps
+        self.alpha: float | Tensor = options.alpha
+        if scale is not None:
+            # In double precision, as the lengths of a single attack, before they meet the pixels.
+            scale = scale.double().view(-1, 1, 1, 1)
+            self.eps, self.alpha = (options.eps * scale).to(images), (options.alpha * scale).to(images)
         self.adversarial = images.clone()
         self.logits: Tensor | None = None
         self.loss = torch.full((count,), torch.nan, device=device)
@@ -89,8 +103,8 @@ class _Climb:
             start = self.images
             if options.random_start:
                 # Drawn for the whole batch: the start of a sample does not depend on which others still hold.
-                noise = self.ball.random(self.images, generator)
-                start = (self.images + options.eps * noise).clamp(0, 1)
+                like = self.images[:1] if self.shared_start else self.images
+                start = (self.images + self.eps * self.ball.random(like, generator)).clamp(0, 1)
             if not len(index):
                 break
             self._climb(restart, index, start[index])
@@ -143,11 +157,14 @@ class _Climb:
                     originals, goal = originals[going], goal.at(going)
                 if not len(index):
                     return
-            current = self._step(originals, current.detach(), gradient)
+            current = self._step(index, originals, current.detach(), gradient)
 
-    def _step(self, originals: Tensor, current: Tensor, gradient: Tensor) -> Tensor:
-        moved = current + self.options.alpha * self.ball.direction(gradient)
-        return (originals + self.ball.project(moved - originals, self.options.eps)).clamp(0, 1)
+    def _step(self, index: Tensor, originals: Tensor, current: Tensor, gradient: Tensor) -> Tensor:
+        eps, alpha = (
+            length[index] if isinstance(length, torch.Tensor) else length for length in (self.eps, self.alpha)
+        )
+        moved = current + alpha * self.ball.direction(gradient)
+        return (originals + self.ball.project(moved - originals, eps)).clamp(0, 1)
 
     def _keep(
         self,

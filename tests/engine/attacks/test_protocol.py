@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from torch import nn
 
 from advclip_gui.engine.attacks.catalog import INFOS, AttackOptions
+from advclip_gui.engine.attacks.fgsm import fgsm
 from advclip_gui.engine.attacks.norms import ball
+from advclip_gui.engine.attacks.pgd import pgd
 from advclip_gui.engine.attacks.protocol import attack_mode, predictions, private_generator
 from advclip_gui.engine.attacks.registry import ATTACKS, run_attack
 from advclip_gui.engine.control import Cancelled, Control
@@ -111,6 +114,24 @@ def test_batch_size_does_not_matter(name):
     empty = run_attack(name, model, images[:0], labels[:0], eps=6 / 255)
     assert empty.adversarial.shape == (0, 3, 12, 12)
     assert empty.success.shape == (0,)
+
+
+@pytest.mark.parametrize("attack", [pgd, fgsm])
+@pytest.mark.parametrize(("norm", "eps"), NORMS)
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_lengths_of_its_own_give_a_sample_what_it_gets_alone(attack, norm, eps, early_stop):
+    model, (images, labels) = trained(), batch(12)
+    scale = torch.linspace(0.0, 2.0, 12)
+    options = AttackOptions(eps=eps, norm=norm, steps=7, restarts=2, early_stop=early_stop)
+    together = attack(model, images, labels, options, generator=private_generator(5), scale=scale)
+    assert 0 < int(together.success.sum()) < 12
+    for place in range(12):
+        own = replace(options, eps=eps * float(scale[place]))
+        here = slice(place, place + 1)
+        alone = attack(model, images[here], labels[here], own, generator=private_generator(5))
+        torch.testing.assert_close(together.adversarial[here], alone.adversarial, atol=1e-5, rtol=0)
+        assert torch.equal(together.success[here], alone.success)
+        assert torch.equal(together.first_step[here], alone.first_step)
 
 
 @pytest.mark.parametrize(("norm", "eps"), NORMS)
