@@ -34,7 +34,7 @@ class DataSettings(Section):
     classes: ClassPart = Field(
         default="all",
         title="Classes",
-        description="All, or one half of them in the order of the labels, for base-to-new generalisation.",
+        description="All, or one half in label order: base or new classes.",
     )
     shots: int = Field(default=16, ge=1, le=1024, title="Shots", description="Training images per class.")
     val_shots: int = Field(
@@ -42,7 +42,7 @@ class DataSettings(Section):
         ge=0,
         le=1024,
         title="Validation shots",
-        description="Images per class that watch the training, never trained on; at most as many as shots.",
+        description="Images per class that only watch the training; at most as many as shots.",
     )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, title="Split seed", description="Chooses the few-shot sample."

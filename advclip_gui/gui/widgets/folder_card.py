@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from advclip_gui.engine.datasets.records import DatasetScan
     from advclip_gui.engine.events import Progress
 
-SPLIT_WORDS = {"train": "train", "val": "validation", "test": "test", "all": "without splits"}
-_LAYOUT_WIDTH = 152
+SPLIT_WORDS = {"train": "train", "val": "val", "test": "test", "all": "without splits"}
+_LAYOUT_WIDTH = 188
 
 
 class FolderCard(UntitledCard):
@@ -99,17 +99,18 @@ class FolderCard(UntitledCard):
         self.show_layout(layout, LAYOUT_TITLES[scan.layout])
         known = known_dataset(scan.dataset)
         self.title.setText("Bundled demo" if demo else scan.root.name or str(scan.root))
-        self.path.setText("Photos that come with the program" if demo else str(scan.root))
+        place = "Photos that come with the program" if demo else str(scan.root)
+        self.path.setText(f"{known.title} · {place}" if known is not None else place)
         while (item := self._badges.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        texts = [(known.title, "")] if known is not None else []
-        texts += [(f"{len(scan.classes):,} classes", "accent"), (f"{len(scan.records):,} images", "accent")]
+        texts = [(f"{len(scan.classes):,} classes", "accent"), (f"{len(scan.records):,} images", "accent")]
         if set(scan.counts) == {"all"}:
             texts.append(("no splits", ""))
         else:
-            texts += [(f"{SPLIT_WORDS[split]} {count:,}", "") for split, count in scan.counts.items()]
+            splits = (f"{SPLIT_WORDS[split]} {count:,}" for split, count in scan.counts.items())
+            texts.append((" · ".join(splits), ""))
         for text, tone in texts:
             badge = Badge(text, tone)
             badge.setFixedHeight(theme.current().xl - theme.current().xs)

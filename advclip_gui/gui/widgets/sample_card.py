@@ -14,6 +14,7 @@ from advclip_gui.engine.datasets.split_file import write_split
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Button, Card, TextLabel
+from advclip_gui.gui.widgets.field_editors import ChoiceBox
 from advclip_gui.gui.widgets.settings_form import SettingsForm
 from advclip_gui.settings import DataSettings
 
@@ -53,6 +54,9 @@ class SampleCard(Card):
         self.form = SettingsForm(
             DataSettings, name="data", fields=("shots", "val_shots", "seed", "classes"), label_width=104
         )
+        classes = self.form.editor("classes")
+        if isinstance(classes, ChoiceBox):
+            classes.setMinimumContentsLength(4)  # no word is longer, and the column is narrow
         self.outcome = TextLabel("", "caption", wrap=True)
         self.outcome.setObjectName("sampleOutcome")
         self.body.addWidget(self.form)
@@ -66,7 +70,7 @@ class SampleCard(Card):
 
     def _make_list_row(self) -> QHBoxLayout:
         self.save_button = Button(
-            "Save list…",
+            "Save…",
             "tray-arrow-down",
             "flat",
             name="saveSplit",
@@ -87,6 +91,7 @@ class SampleCard(Card):
         for button in (self.save_button, self.use_button, self.draw_button):
             row.addWidget(button)
         row.addStretch(1)
+        self.draw_button.hide()
         self.save_button.clicked.connect(self._ask_save)
         self.use_button.clicked.connect(self._ask_use)
         self.draw_button.clicked.connect(partial(self.split_file_chosen.emit, ""))
