@@ -105,14 +105,14 @@ _SIZES: Final = {"ViT-B-32": 151_277_313, "ViT-B-16": 149_620_737, "ViT-L-14": 4
 ROBUST: Final[tuple[BackboneEntry, ...]] = tuple(
     _robust(hub_id, title, architecture, _SIZES[architecture], text.format(f"epsilon {epsilon}/255"))
     for hub_id, title, architecture, text, epsilon in (
-        ("chs20/FARE4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - FARE 4/255 (robust)", "ViT-B-32", _FARE, 4),
-        ("chs20/TeCoA4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - TeCoA 4/255 (robust)", "ViT-B-32", _TECOA, 4),
-        ("chs20/FARE4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - FARE 4/255 (robust)", "ViT-B-16", _FARE, 4),
-        ("chs20/TeCoA4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - TeCoA 4/255 (robust)", "ViT-B-16", _TECOA, 4),
-        ("chs20/fare2-clip", "ViT-L/14 - FARE 2/255 (robust)", "ViT-L-14", _FARE, 2),
-        ("chs20/fare4-clip", "ViT-L/14 - FARE 4/255 (robust)", "ViT-L-14", _FARE, 4),
-        ("chs20/tecoa2-clip", "ViT-L/14 - TeCoA 2/255 (robust)", "ViT-L-14", _TECOA, 2),
-        ("chs20/tecoa4-clip", "ViT-L/14 - TeCoA 4/255 (robust)", "ViT-L-14", _TECOA, 4),
+        ("chs20/FARE4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - FARE 4/255", "ViT-B-32", _FARE, 4),
+        ("chs20/TeCoA4-ViT-B-32-laion2B-s34B-b79K", "ViT-B/32 - TeCoA 4/255", "ViT-B-32", _TECOA, 4),
+        ("chs20/FARE4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - FARE 4/255", "ViT-B-16", _FARE, 4),
+        ("chs20/TeCoA4-ViT-B-16-laion2B-s34B-b88K", "ViT-B/16 - TeCoA 4/255", "ViT-B-16", _TECOA, 4),
+        ("chs20/fare2-clip", "ViT-L/14 - FARE 2/255", "ViT-L-14", _FARE, 2),
+        ("chs20/fare4-clip", "ViT-L/14 - FARE 4/255", "ViT-L-14", _FARE, 4),
+        ("chs20/tecoa2-clip", "ViT-L/14 - TeCoA 2/255", "ViT-L-14", _TECOA, 2),
+        ("chs20/tecoa4-clip", "ViT-L/14 - TeCoA 4/255", "ViT-L-14", _TECOA, 4),
     )
 )
 """Adversarially trained CLIPs; activation and preprocessing follow each repository's configuration."""
@@ -158,5 +158,11 @@ def matches(one: BackboneEntry, query: str, *, family: str = "", size: int = 0) 
         return False
     if family and one.family.casefold() != family.casefold():
         return False
-    text = f"{one.title} {one.name} {one.weights} {one.family} {one.hub_id} {one.architecture} {one.licence}"
-    return all(word in text.casefold() for word in query.casefold().split())
+    text = _searched(one)
+    return all(word in text for word in query.casefold().split())
+
+
+@lru_cache(maxsize=1024)
+def _searched(one: BackboneEntry) -> str:
+    parts = (one.title, one.name, one.weights, one.family, one.hub_id, one.architecture, one.licence)
+    return " ".join(parts).casefold()

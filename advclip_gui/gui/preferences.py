@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol, cast, runtime_checkable
 
-from PySide6.QtCore import QByteArray, QSettings
+from PySide6.QtCore import QByteArray, QSettings, QSize
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from advclip_gui.engine.errors import SettingsError
@@ -67,6 +67,27 @@ class Preferences:
     def set_splitter(self, name: str, state: QByteArray) -> None:
         """Remember a splitter."""
         self._store.setValue(f"splitters/{name}", state)
+
+    def recall_dialog(self, name: str, dialog: QWidget, splitter: QSplitter) -> None:
+        """Give a dialog the size and the division it was left with."""
+        size, state = self._store.value(f"dialogs/{name}"), self.splitter(f"dialog.{name}")
+        if isinstance(size, QSize) and size.isValid():
+            dialog.resize(size)
+        if state is not None:
+            splitter.restoreState(state)
+
+    def remember_dialog(self, name: str, dialog: QWidget, splitter: QSplitter) -> None:
+        """Keep a dialog's size and division."""
+        self._store.setValue(f"dialogs/{name}", dialog.size())
+        self.set_splitter(f"dialog.{name}", splitter.saveState())
+
+    def offline(self) -> bool:
+        """Whether the user switched downloads off."""
+        return str(self._store.value("offline", "false")).lower() == "true"
+
+    def set_offline(self, offline: bool) -> None:
+        """Remember whether downloads are switched off."""
+        self._store.setValue("offline", offline)
 
     def recall_page(self, key: str, page: QWidget) -> None:
         """Give a new page what it was left with: its splitters, and what it asks for itself."""

@@ -94,7 +94,7 @@ def test_words_that_mean_a_backbone() -> None:
     assert backbone_of("ViT-B-16-SigLIP").weights == "webli"
     assert backbone_of("ViT-B-32-quickgelu:metaclip_400m").weights == "metaclip_400m"
     robust = choose_model("hf-hub:chs20/fare4-clip")
-    assert robust.ref.title == "ViT-L/14 - FARE 4/255 (robust), zero-shot"
+    assert robust.ref.title == "ViT-L/14 - FARE 4/255, zero-shot"
     with pytest.raises(BackboneError, match="no repository of the hub"):
         choose_model("hf-hub:chs20")
 

@@ -12,7 +12,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
-from advclip_gui import settings as settings_module
 from advclip_gui.engine import catalog
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui.command_text import as_toml_value, train_command
@@ -24,6 +23,7 @@ from advclip_gui.gui.widgets.preset_row import same_recipe, with_preset
 from advclip_gui.gui.widgets.protocol_card import FIXED, UNUSED
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import AdversarySettings, DataSettings, RunSettings
+from advclip_gui.settings import run as run_settings
 from advclip_gui.wording import PROTOCOL_SENTENCES
 from tests.gui.page_room import Room, image_tree, page_room
 
@@ -261,7 +261,7 @@ def choose_protocol(qtbot: QtBot, page: RecipePage, protocol: str) -> None:
 
 def test_every_value_the_released_protocol_fixes_is_fixed_on_the_page() -> None:
     assert {key: set(fields) for key, fields in FIXED.items()} == {
-        key: set(fields) for key, fields in settings_module._RELEASED.items()
+        key: set(fields) for key, fields in run_settings._RELEASED.items()
     }
 
 
@@ -410,13 +410,13 @@ def test_download_shows_progress_and_its_outcome(
 ) -> None:
     go_on = threading.Event()
 
-    def fetch(settings: BackboneSettings, control: Control) -> Path:
+    def fetch(settings: BackboneSettings, offline: bool, control: Control) -> Path:
         control.progress("Downloading", 302_500_000, 605_000_000, "12 MB/s")
         while not go_on.wait(0.01):
             control.check()
         if outcome == "failed":
             raise BackboneError("The hub did not answer.", "Try again later.")
-        monkeypatch.setattr(catalog, "cached_weights", lambda _hub_id: tmp_path / "weights.safetensors")
+        monkeypatch.setattr(catalog, "cached_weights", lambda *_: tmp_path / "weights.safetensors")
         return tmp_path / "weights.safetensors"
 
     monkeypatch.setattr(backbone_card, "_download", fetch)
@@ -444,7 +444,7 @@ def test_local_checkpoint_needs_a_file_that_exists(
     qtbot: QtBot, room: Room, page: RecipePage, tmp_path: Path
 ) -> None:
     open_images(qtbot, room, image_tree(tmp_path / "pets", images=17))
-    choose_backbone(qtbot, page, 5)
+    choose_backbone(qtbot, page, len(catalog.CATALOG) - 1)
     assert page.settings() is None
     assert page.reason.text() == "Choose the checkpoint file of the backbone."
     qtbot.keyClicks(page.backbone.local.checkpoint, str(tmp_path / "no.pt"))

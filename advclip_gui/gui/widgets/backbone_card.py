@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from advclip_gui.engine.catalog import CATALOG, WAYS_OUT, Availability, BackboneEntry, availability
+from advclip_gui.engine.catalog import (
+    CATALOG,
+    WAYS_OUT,
+    Availability,
+    BackboneEntry,
+    availability,
+    entry,
+    is_here,
+)
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.engine.events import Progress
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import Badge, Banner, Card, TextLabel
+from advclip_gui.gui.dialogs.backbones import BackboneBrowser, download
+from advclip_gui.gui.preferences import Preferences
+from advclip_gui.gui.widgets.basics import Badge, Banner, Button, Card, TextLabel
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
 from advclip_gui.gui.widgets.local_checkpoint import LocalCheckpoint
 from advclip_gui.gui.widgets.progress_row import ProgressRow
@@ -27,7 +37,7 @@ _CHECKING = "Looking for the weights on this machine."
 
 
 class BackboneCard(Card):
-    """A combo box of the registry, facts of the choice, and the fields of a local checkpoint."""
+    """A combo box of favourites, the way to all others, facts of the choice, and a local checkpoint."""
 
     changed = Signal(object)
     """BackboneSettings, or None while something is missing."""
@@ -45,15 +55,24 @@ class BackboneCard(Card):
         self._fetching = self._base
         self._failure: tuple[BackboneSettings, ErrorInfo] | None = None
         look = theme.current()
-        self.choice = ChoiceBox([(entry.title, entry) for entry in CATALOG])
+        self._entries = list(CATALOG)
+        self.choice = ChoiceBox([(entry.title, index) for index, entry in enumerate(CATALOG)])
         self.choice.setObjectName("backbone.name")
         self.choice.setAccessibleName("Backbone")
         self.choice.setToolTip(BackboneSettings.model_fields["name"].description or "")
-        self.choice.setMinimumWidth(17 * look.l)
+        self.choice.setMinimumWidth(20 * look.l)
+        self.choice.view().setMinimumWidth(24 * look.l)
         self._badges = [Badge() for _ in range(3)]
         line = QHBoxLayout()
         line.setSpacing(look.s)
+        self.browse = Button(
+            "Browse all…",
+            "format-list-bulleted",
+            name="browseBackbones",
+            tip="Everything that can be loaded, with search, sizes and licences.",
+        )
         line.addWidget(self.choice)
+        line.addWidget(self.browse)
         line.addSpacing(look.xs)
         for badge in self._badges:
             badge.setFixedHeight(look.xl - look.xs)
@@ -70,6 +89,7 @@ class BackboneCard(Card):
         self.body.addWidget(self.download)
         self.body.addWidget(self.banner)
         self.choice.edited.connect(self._on_edited)
+        self.browse.clicked.connect(self.open_browser)
         self.local.edited.connect(self._on_edited)
         self.local.browse_clicked.connect(self.choose_file)
         self.download.cancelled.connect(self._cancel_download)
@@ -80,8 +100,8 @@ class BackboneCard(Card):
 
     def entry(self) -> BackboneEntry:
         """The chosen line of the registry."""
-        chosen = self.choice.value()
-        return chosen if isinstance(chosen, BackboneEntry) else CATALOG[0]
+        index = self.choice.currentIndex()
+        return self._entries[index] if index >= 0 else CATALOG[0]
 
     def settings(self) -> BackboneSettings | None:
         """The choice as settings, None while a local checkpoint has no file."""
@@ -107,15 +127,41 @@ class BackboneCard(Card):
         self._loading = True
         try:
             self._base = settings
-            fitting = (
-                index
-                for index, entry in enumerate(CATALOG)
-                if entry.name == settings.name and settings.weights in {"", entry.weights}
-            )
-            self.choice.setCurrentIndex(next(fitting, -1))
+            self.choice.setCurrentIndex(self._index_of(settings))
             self.local.set_settings(settings)
         finally:
             self._loading = False
+        self.refresh()
+
+    def _index_of(self, settings: BackboneSettings) -> int:
+        """The line of a choice; one that is no favourite gets a line of its own. -1 for an unknown name."""
+        try:
+            wanted = entry(settings)
+        except BackboneError:
+            return -1
+        if wanted not in self._entries:
+            # Before the last line, the user's own files.
+            place = len(self._entries) - 1
+            self._entries.insert(place, wanted)
+            self.choice.insertItem(place, wanted.title)
+            self._list_what_is_here()
+        return self._entries.index(wanted)
+
+    def open_browser(self) -> None:
+        """Show everything that can be chosen."""
+        browser = BackboneBrowser(self._io, self.settings() or self._base, self.window())
+        browser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        browser.chosen.connect(self.take)
+        browser.fetched.connect(self._on_fetched_elsewhere)
+        browser.open()
+
+    def take(self, settings: BackboneSettings) -> None:
+        """Choose a backbone as if it had been chosen from the list."""
+        self.set_settings(settings)
+        self.changed.emit(self.settings())
+
+    def _on_fetched_elsewhere(self) -> None:
+        self._list_what_is_here()
         self.refresh()
 
     def choose_file(self) -> None:
@@ -132,13 +178,12 @@ class BackboneCard(Card):
     def _validate(self) -> tuple[BackboneSettings | None, str]:
         if self.choice.currentIndex() < 0:
             return None, f"There is no backbone '{self._base.name}'; choose one."
-        entry = self.entry()
-        if entry.name == "local":
+        chosen = self.entry()
+        if chosen.name == "local":
             return self.local.validate()
-        base = self._base
-        if base.name == entry.name and base.weights in {"", entry.weights}:
-            return base, ""
-        return BackboneSettings(name=entry.name, weights=entry.weights), ""
+        if _known(self._base) is chosen:
+            return self._base, ""
+        return BackboneSettings(name=chosen.name, weights=chosen.weights), ""
 
     # --- what is here -------------------------------------------------------------------------
 
@@ -148,7 +193,7 @@ class BackboneCard(Card):
             self.changed.emit(self.settings())
 
     def _choose(self, name: str) -> None:
-        self.choice.setCurrentIndex(next(index for index, entry in enumerate(CATALOG) if entry.name == name))
+        self.choice.setCurrentIndex(next(i for i, one in enumerate(self._entries) if one.name == name))
 
     def refresh(self) -> None:
         """Look again whether the weights are here: a file may have come or gone meanwhile."""
@@ -175,25 +220,25 @@ class BackboneCard(Card):
             self.availability_changed.emit()
 
     def _show(self) -> None:
-        entry, settings = self.entry(), self.settings()
-        local = entry.name == "local"
+        chosen, settings = self.entry(), self.settings()
+        local = chosen.name == "local"
         found = self._checked[1] if self._checked is not None and self._checked[0] == settings else None
         self.local.setVisible(local)
-        self.description.setText(entry.description)
+        self.description.setText(chosen.description)
         size, parameters, state = self._badges
-        size.setText(f"{entry.image_size} px")
-        parameters.setText(f"{entry.parameters / 1e6:,.0f} M parameters")
-        for badge in (size, parameters):
-            badge.setVisible(not local)
+        size.setText(f"{chosen.image_size} px")
+        size.setVisible(bool(chosen.image_size))
+        parameters.setText(f"{chosen.parameters / 1e6:,.0f} M parameters")
+        parameters.setVisible(bool(chosen.parameters))
         if found is None:
             state.setText("…")
             state.set_tone("")
         elif found.here:
-            state.setText("Ready" if local else "Bundled" if not entry.download_mb else "Already here")
+            state.setText("Ready" if local else "Already here" if chosen.fetched else "Bundled")
             state.set_tone("good")
         else:
-            state.setText("Not found" if local else f"{entry.download_mb:,} MB to fetch")
-            state.set_tone("bad" if local else "warning")
+            state.setText("Not found" if local else "Not supported" if chosen.refused else _to_fetch(chosen))
+            state.set_tone("bad" if local or chosen.refused else "warning")
         state.setVisible(settings is not None)
         if local:
             text = self.local.validate()[1] or (found.sentence if found is not None else _CHECKING)
@@ -207,8 +252,11 @@ class BackboneCard(Card):
 
     def _offer(self, sentence: str) -> None:
         """Say that the weights are not here, and the ways out."""
+        chosen = self.entry()
+        size = f" {chosen.download_mb:,} MB" if chosen.download_mb else ""
+        fetching = ((f"Download{size}", self.start_download),)
         actions = (
-            (f"Download {self.entry().download_mb:,} MB", self.start_download),
+            *(() if chosen.refused or Preferences().offline() else fetching),
             ("Choose a file…", self.choose_file),
             ("Use advclip-mini", self._use_bundled),
         )
@@ -227,7 +275,9 @@ class BackboneCard(Card):
         if settings is None or self._fetch is not None:
             return
         self._failure = None
-        self._fetch = self._io.submit(partial(_download, settings), f"Downloading {self.entry().title}")
+        self._fetch = self._io.submit(
+            partial(_download, settings, Preferences().offline()), f"Downloading {self.entry().title}"
+        )
         self._fetching = settings
         self._fetch.event.connect(self._on_download_event)
         self._fetch.failed.connect(self._on_download_failed)
@@ -255,15 +305,27 @@ class BackboneCard(Card):
         self._choose("advclip-mini")
 
     def _list_what_is_here(self) -> None:
-        job = self._io.submit(_look_all, "Looking for backbones")
+        job = self._io.submit(partial(_look_all, tuple(self._entries)), "Looking for backbones")
         job.finished.connect(self._on_listed)
 
-    def _on_listed(self, here: dict[int, bool]) -> None:
-        for index, is_here in here.items():
-            entry = CATALOG[index]
-            text = "already here" if is_here else f"{entry.download_mb:,} MB to fetch"
-            self.choice.setItemText(index, f"{entry.title}  ·  {text}" if entry.download_mb else entry.title)
-            self.choice.setItemData(index, entry.description, Qt.ItemDataRole.ToolTipRole)
+    def _on_listed(self, here: dict[str, bool]) -> None:
+        for index, one in enumerate(self._entries):
+            if not one.fetched or one.title not in here:
+                continue
+            text = "here" if here[one.title] else _to_fetch(one).removesuffix(" to fetch")
+            self.choice.setItemText(index, f"{one.title}  ·  {text}")
+            self.choice.setItemData(index, one.description, Qt.ItemDataRole.ToolTipRole)
+
+
+def _to_fetch(one: BackboneEntry) -> str:
+    return f"{one.download_mb:,} MB to fetch" if one.download_mb else "To fetch"
+
+
+def _known(settings: BackboneSettings) -> BackboneEntry | None:
+    try:
+        return entry(settings)
+    except BackboneError:
+        return None
 
 
 def _look(settings: BackboneSettings, _control: Control) -> tuple[BackboneSettings, Availability]:
@@ -273,16 +335,13 @@ def _look(settings: BackboneSettings, _control: Control) -> tuple[BackboneSettin
         return settings, Availability(False, None, str(error))
 
 
-def _download(settings: BackboneSettings, control: Control) -> object:
-    from advclip_gui.engine.download import fetch_weights
-
-    return fetch_weights(settings, control=control)
+def _download(settings: BackboneSettings, offline: bool, control: Control) -> object:
+    return download(settings, offline, control)
 
 
-def _look_all(control: Control) -> dict[int, bool]:
+def _look_all(entries: tuple[BackboneEntry, ...], control: Control) -> dict[str, bool]:
     here = {}
-    for index, entry in enumerate(CATALOG):
+    for one in entries:
         control.check()
-        if entry.name != "local":
-            here[index] = availability(BackboneSettings(name=entry.name, weights=entry.weights)).here
+        here[one.title] = is_here(one)
     return here

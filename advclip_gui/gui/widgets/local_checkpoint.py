@@ -47,7 +47,7 @@ class LocalCheckpoint(QWidget):
         fields = BackboneSettings.model_fields
         self.checkpoint = QLineEdit()
         self.checkpoint.setObjectName("backbone.checkpoint")
-        self.checkpoint.setPlaceholderText("A .safetensors, .pt or .bin file")
+        self.checkpoint.setPlaceholderText("A .safetensors, .pt or .bin file, or a folder")
         self.browse = Button(
             "Browse…", "file-search-outline", name="browseCheckpoint", tip="Choose a checkpoint file."
         )

@@ -1,0 +1,317 @@
+"""The browser of backbones: everything that can be loaded, with a search field, filters and download."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QLineEdit, QSplitter, QVBoxLayout, QWidget
+
+from advclip_gui.engine.catalog import all_entries, entry, is_here
+from advclip_gui.engine.errors import BackboneError
+from advclip_gui.engine.events import Progress
+from advclip_gui.engine.published import HUB_PREFIX
+from advclip_gui.gui import theme
+from advclip_gui.gui.preferences import Preferences
+from advclip_gui.gui.widgets.backbone_details import BackboneDetails
+from advclip_gui.gui.widgets.backbone_table import BackboneTable
+from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton
+from advclip_gui.gui.widgets.field_editors import ChoiceBox
+from advclip_gui.gui.widgets.progress_row import ProgressRow
+from advclip_gui.settings import BackboneSettings
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QCloseEvent
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.published import BackboneEntry
+    from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
+
+_NAME = "backbones"
+_KEYS_OF_THE_LIST = {Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp}
+
+
+class BackboneBrowser(QDialog):
+    """Chooses a backbone; nothing is fetched unless the button is pressed."""
+
+    chosen = Signal(object)
+    """BackboneSettings of the choice."""
+    fetched = Signal()
+    """Something new is on this machine."""
+
+    def __init__(self, io: IoPool, settings: BackboneSettings | None, parent: QWidget | None = None) -> None:
+        """Show everything, with the present choice selected."""
+        super().__init__(parent)
+        self.setObjectName("backboneBrowser")
+        self.setWindowTitle("Backbones")
+        self._io = io
+        self._preferences = Preferences()
+        self._jobs: list[JobHandle] = []
+        self._fetch: JobHandle | None = None
+        self._fetching: BackboneEntry | None = None
+        look = theme.current()
+        self.table = BackboneTable(all_entries())
+        self.details = BackboneDetails()
+        self.count = Muted("", wrap=False)
+        self.count.setObjectName("backboneCount")
+        self.progress = ProgressRow("backboneFetch", megabytes=True)
+        self.banner = Banner(closable=False)
+        self.banner.setObjectName("backboneBrowserBanner")
+        self.banner.clear()
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setObjectName("backboneSplitter")
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.table)
+        self.splitter.addWidget(self.details)
+        self.splitter.setStretchFactor(0, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(look.l, look.l, look.l, look.l)
+        column.setSpacing(look.m)
+        column.addLayout(self._make_filters())
+        column.addWidget(self.splitter, 1)
+        column.addWidget(self.progress)
+        column.addWidget(self.banner)
+        column.addLayout(self._make_buttons())
+        self.table.selected.connect(self._show)
+        self.table.taken.connect(self._choose)
+        self.progress.cancelled.connect(self._cancel_fetch)
+        self.resize(68 * look.l, 42 * look.l)
+        self._preferences.recall_dialog(_NAME, self, self.splitter)
+        self._select(settings)
+        self._count()
+        self.search.setFocus()
+        self._look()
+
+    # --- building -----------------------------------------------------------------------------
+
+    def _make_filters(self) -> QHBoxLayout:
+        usable = [one for one in all_entries() if not one.refused]
+        families = sorted({one.family for one in usable if one.family}, key=str.casefold)
+        sizes = sorted({one.image_size for one in usable})
+        self.search = QLineEdit()
+        self.search.setObjectName("backboneSearch")
+        self.search.setAccessibleName("Search backbones")
+        self.search.setPlaceholderText("Search, or owner/repository of the hub")
+        self.search.setToolTip(
+            "All words must occur, e.g. 'metaclip b-16'; or name any repository of the hub."
+        )
+        self.search.setClearButtonEnabled(True)
+        self.search.installEventFilter(self)
+        self.family = ChoiceBox([("All families", ""), *((name, name) for name in families)])
+        self.family.setAccessibleName("Family")
+        self.resolution = ChoiceBox([("Any input", 0), *((f"{size} px", size) for size in sizes)])
+        self.resolution.setAccessibleName("Input resolution")
+        self.only_here = QCheckBox("Already here")
+        self.only_here.setToolTip("Only what can be used at once.")
+        self.refused = QCheckBox("Not supported too")
+        self.refused.setToolTip("Also models LoRA cannot be placed on, with the reason.")
+        row = QHBoxLayout()
+        row.setSpacing(theme.current().s)
+        row.addWidget(self.search, 1)
+        filters = {
+            "backboneFamily": self.family,
+            "backboneInput": self.resolution,
+            "backboneHere": self.only_here,
+            "backboneRefused": self.refused,
+        }
+        for name, widget in filters.items():
+            widget.setObjectName(name)
+            row.addWidget(widget)
+        self.search.textChanged.connect(self._filter)
+        for box in (self.family, self.resolution):
+            box.edited.connect(self._filter)
+        for check in (self.only_here, self.refused):
+            check.toggled.connect(self._filter)
+        return row
+
+    def _make_buttons(self) -> QHBoxLayout:
+        self.offline = QCheckBox("Work offline")
+        self.offline.setObjectName("workOffline")
+        self.offline.setToolTip("Never ask the hub for anything; what is here already can be used.")
+        self.offline.setChecked(self._preferences.offline())
+        self.offline.toggled.connect(self._on_offline)
+        self.fetch_button = Button("Fetch", "download", name="backboneFetch", tip="Download it now.")
+        self.choose_button = PrimaryButton("Choose", name="backboneChoose", tip="Take it for the recipe.")
+        self.cancel_button = Button("Cancel", name="backboneCancel", tip="Leave the recipe as it is.")
+        self.fetch_button.clicked.connect(self.fetch)
+        self.choose_button.clicked.connect(self._choose)
+        self.cancel_button.clicked.connect(self.reject)
+        row = QHBoxLayout()
+        row.setSpacing(theme.current().s)
+        row.addWidget(self.offline)
+        row.addSpacing(theme.current().m)
+        row.addWidget(self.count)
+        row.addStretch(1)
+        for button in (self.cancel_button, self.fetch_button, self.choose_button):
+            button.setAutoDefault(False)
+            row.addWidget(button)
+        self.choose_button.setDefault(True)
+        return row
+
+    # --- the list -----------------------------------------------------------------------------
+
+    def _select(self, settings: BackboneSettings | None) -> None:
+        wanted = None
+        if settings is not None and settings.name != "local":
+            try:
+                wanted = entry(settings)
+            except BackboneError:
+                wanted = None
+        if wanted is not None and wanted not in self.table.backbones.entries:
+            self.table.backbones.add(wanted)
+        self.table.select(wanted)
+
+    def _filter(self) -> None:
+        words = self.search.text().strip()
+        named = self._repository(words)
+        if named is not None:
+            self.table.backbones.add(named)
+            words = named.hub_id
+        size = self.resolution.value()
+        self.table.set_filter(
+            words,
+            family=str(self.family.value() or ""),
+            size=size if isinstance(size, int) else 0,
+            only_here=self.only_here.isChecked(),
+            with_refused=self.refused.isChecked(),
+        )
+        self._count()
+
+    def _count(self) -> None:
+        shown = len(self.table.shown())
+        self.count.setText("1 backbone" if shown == 1 else f"{shown} backbones" if shown else "Nothing fits")
+        self._show()
+
+    def _repository(self, words: str) -> BackboneEntry | None:
+        """The repository a search names, where no listed one has it."""
+        hub_id = words.removeprefix(HUB_PREFIX)
+        listed = any(hub_id.casefold() in one.hub_id.casefold() for one in all_entries())
+        if "/" not in hub_id or listed:
+            return None
+        try:
+            return entry(BackboneSettings(name=HUB_PREFIX + hub_id))
+        except BackboneError:
+            return None
+
+    def _look(self) -> None:
+        """Find what is here, off the main thread."""
+        job = self._io.submit(
+            partial(_find_here, tuple(self.table.backbones.entries)), "Looking for backbones"
+        )
+        self._jobs.append(job)
+        job.finished.connect(self._on_found)
+
+    def _on_found(self, here: set[tuple[str, str]]) -> None:
+        self.table.set_here(here)
+        self._filter()
+
+    def _show(self) -> None:
+        one = self.table.entry()
+        here = one is not None and self.table.backbones.is_here(one)
+        self.details.show_entry(one, here=here, offline=self.offline.isChecked())
+        usable = one is not None and not one.refused
+        fetching = self._fetch is not None
+        self.choose_button.setEnabled(usable)
+        self.fetch_button.setEnabled(usable and not here and not fetching and not self.offline.isChecked())
+        size = f" {one.download_mb:,} MB" if one is not None and one.download_mb and not here else ""
+        self.fetch_button.setText(f"Fetch{size}")
+        self.fetch_button.setAccessibleName(self.fetch_button.text())
+
+    def _on_offline(self) -> None:
+        self._preferences.set_offline(self.offline.isChecked())
+        self._show()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The arrow keys move through the list while the search field has the focus."""
+        if watched is self.search and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() in _KEYS_OF_THE_LIST:
+                self.table.keyPressEvent(event)
+                return True
+        return super().eventFilter(watched, event)
+
+    # --- fetching and choosing ----------------------------------------------------------------
+
+    def fetch(self) -> None:
+        """Download the selected backbone; only ever called by a click."""
+        one = self.table.entry()
+        if one is None or one.refused or self._fetch is not None:
+            return
+        self.banner.clear()
+        self._fetching = one
+        self._fetch = self._io.submit(
+            partial(download, settings_of(one), self.offline.isChecked()), f"Downloading {one.title}"
+        )
+        self._fetch.event.connect(self._on_fetch_event)
+        self._fetch.finished.connect(self._on_fetched)
+        self._fetch.failed.connect(self._on_fetch_failed)
+        self._fetch.ended.connect(self._on_fetch_ended)
+        self.progress.begin(f"Asking for {one.title}")
+        self._show()
+
+    def _cancel_fetch(self) -> None:
+        if self._fetch is not None:
+            self._fetch.cancel()
+
+    def _on_fetch_event(self, event: object) -> None:
+        if isinstance(event, Progress):
+            self.progress.show_progress(event)
+
+    def _on_fetched(self) -> None:
+        title = self._fetching.title if self._fetching is not None else ""
+        self.banner.show_message("success", f"{title} is on this machine now.")
+        self.fetched.emit()
+
+    def _on_fetch_failed(self, error: ErrorInfo) -> None:
+        self.banner.show_message("error", error.sentence, error.details)
+
+    def _on_fetch_ended(self) -> None:
+        self._fetch = None
+        self.progress.hide()
+        self._look()
+        self._show()
+
+    def _choose(self) -> None:
+        one = self.table.entry()
+        if one is not None and not one.refused:
+            self.chosen.emit(settings_of(one))
+            self.accept()
+
+    def done(self, result: int) -> None:
+        """Remember the size; a download under way ends, and what came is kept for the next one."""
+        self._leave()
+        super().done(result)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """As `done`."""
+        self._leave()
+        super().closeEvent(event)
+
+    def _leave(self) -> None:
+        self._preferences.remember_dialog(_NAME, self, self.splitter)
+        for job in self._jobs:
+            job.cancel()
+        self._cancel_fetch()
+
+
+def settings_of(one: BackboneEntry) -> BackboneSettings:
+    """What the recipe holds for a choice."""
+    return BackboneSettings(name=one.name, weights=one.weights)
+
+
+def _find_here(entries: tuple[BackboneEntry, ...], control: Control) -> set[tuple[str, str]]:
+    here = set()
+    for one in entries:
+        control.check()
+        if is_here(one):
+            here.add((one.name, one.weights))
+    return here
+
+
+def download(settings: BackboneSettings, offline: bool, control: Control) -> object:
+    """Fetch a backbone; PyTorch is not imported."""
+    from advclip_gui.engine.download import fetch_weights
+
+    return fetch_weights(settings, control=control, offline=offline)
