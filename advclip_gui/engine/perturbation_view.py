@@ -54,10 +54,12 @@ def heat_image(perturbation: NDArray[np.float32]) -> NDArray[np.uint8]:
         perturbation: (H, W, 3), pixel units.
 
     Returns:
-        (H, W, 3): dark blue for no change, pale yellow for the largest change of this image.
+        (H, W, 3): dark blue for no change, pale yellow where all channels take the largest change.
+        The mean over the channels is shown: under an L-infinity attack nearly every pixel has some
+        channel at the bound, and the largest one would show nothing.
     """
-    amount = np.abs(perturbation).max(axis=2)
-    largest = float(amount.max(initial=0.0))
+    amount = np.abs(perturbation).mean(axis=2)
+    largest = float(np.abs(perturbation).max(initial=0.0))
     level = amount / largest if largest > 0 else np.zeros_like(amount)
     return heat_colours(level)
 

@@ -292,11 +292,15 @@ def test_perturbation_view():
 
 def test_heat_rises_in_lightness():
     ramp = np.zeros((1, 64, 3), dtype=np.float32)
-    ramp[0, :, 1] = -np.linspace(0, 0.1, 64)
+    ramp[0, :, :] = -np.linspace(0, 0.1, 64)[:, None]
     colours = heat_image(ramp)[0].astype(float)
     lightness = colours @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(lightness) > 0).all()
     assert heat_image(np.zeros((2, 2, 3), dtype=np.float32)).max() == heat_image(ramp)[0, 0].max()
+    some = np.zeros((1, 3, 3), dtype=np.float32)
+    some[0, 0, 0], some[0, 1, :2], some[0, 2] = 0.1, 0.1, -0.1  # one, two and three channels at the bound
+    brightness = heat_image(some)[0].astype(float).sum(axis=1)
+    assert (np.diff(brightness) > 30).all()
 
 
 def test_what_a_window_needs_does_not_import_torch():

@@ -57,8 +57,8 @@ class PerturbationLegend(QWidget):
             for colour in heat_colours(np.linspace(0, 1, _STOPS))
         )
         told = (
-            f"How much a pixel changed, whatever the sign, by the largest of its channels: dark blue is 0, "
-            f"pale yellow {most}. All pale: every pixel takes the whole of it."
+            f"How much a pixel changed, whatever the sign, as the mean of red, green and blue: dark blue is "
+            f"0, pale yellow {most} in all three."
         )
         self._show("0", most, colours, told)
 
