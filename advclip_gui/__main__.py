@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-COMMANDS = ("train", "evaluate", "attack", "export", "data", "models", "doctor", "bench", "screenshots")
+COMMANDS = (
+    *("train", "evaluate", "attack", "export", "data", "models", "runs"),
+    *("doctor", "bench", "screenshots"),
+)
 """Subcommands of the command line; written down here so that the window opens without importing it."""
 
 _COMMAND_LINE_OPTIONS = ("-h", "--help", "--version", "--install-completion", "--show-completion")

@@ -19,6 +19,7 @@ from advclip_gui.commands.data import data
 from advclip_gui.commands.doctor import doctor
 from advclip_gui.commands.evaluate import evaluate
 from advclip_gui.commands.export import export
+from advclip_gui.commands.runs import runs
 from advclip_gui.commands.screenshots import screenshots
 from advclip_gui.commands.train import train
 from advclip_gui.commands.watcher import StopNow
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 for command in (train, evaluate, attack, export, data, models, doctor, bench, screenshots):
     app.command()(command)
+app.add_typer(runs, name="runs")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""One run is one folder on disk: settings, environment, split, metrics, checkpoint, adapter, result."""
+"""One run is one folder on disk: settings, environment, split, metrics, checkpoint, adapter, result, note."""
 
 from __future__ import annotations
 
@@ -6,33 +6,29 @@ import dataclasses
 import json
 import math
 import os
-import platform
 import re
 import time
 from datetime import datetime
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import psutil
 from platformdirs import user_data_path
 
-from advclip_gui import __version__
-from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import CheckpointError, SettingsError
-from advclip_gui.engine.files import append_line, write_json_atomic, write_text_atomic
-from advclip_gui.settings import DEMO_FOLDER, BackboneSettings, RunSettings
+from advclip_gui.engine.files import append_line, storage_error, write_json_atomic, write_text_atomic
+from advclip_gui.engine.run_environment import environment
+from advclip_gui.settings import RunSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from advclip_gui.engine.events import Event
 
 RunState = Literal["running", "finished", "stopped", "cancelled", "failed", "interrupted"]
 EVENT_NAMES = {"StepDone": "step", "EvalDone": "eval"}
 """Which events `metrics.jsonl` keeps, and what it calls them."""
-_PACKAGES = (
-    "torch", "torchvision", "open_clip_torch", "peft", "transformers", "numpy", "pillow", "pydantic",
-    "PySide6_Essentials",
-)  # fmt: skip
+NOTE_LENGTH = 20_000
+"""Characters of a note that are kept."""
 
 
 def runs_root() -> Path:
@@ -49,49 +45,6 @@ def new_run_dir(settings: RunSettings, root: Path | None = None) -> Path:
     while candidate.exists():
         candidate, number = root / f"{stem}-{number}", number + 1
     return candidate
-
-
-def environment(device: str) -> dict[str, Any]:
-    """Versions and machine, as far as a figure depends on them; no path and no user name."""
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "advclip_gui": __version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu_count": os.cpu_count(),
-        "device": device,
-        "packages": versions,
-    }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RunSummary:
-    """One line of the list of runs; accuracies are shares in [0, 1], None where not measured."""
-
-    path: Path
-    name: str
-    data: str
-    backbone: str
-    method: str
-    protocol: str
-    shots: int
-    epsilon: float
-    norm: str
-    clean: float | None
-    robust: float | None
-    zero_shot_clean: float | None
-    zero_shot_robust: float | None
-    n: int | None
-    started: float
-    state: RunState
-    backbone_settings: BackboneSettings
-    has_adapter: bool
-    has_checkpoint: bool
 
 
 class RunFolder:
@@ -169,14 +122,52 @@ class RunFolder:
         record = _read_json(self.path / "state.json")
         if record is None:
             return "interrupted"
-        state: RunState = record.get("state", "interrupted")
+        state = record.get("state")
+        if state not in get_args(RunState):
+            return "interrupted"
         if state == "running" and not _alive(record.get("pid"), record.get("process_started")):
             return "interrupted"
-        return state
+        return cast("RunState", state)
 
     def state_message(self) -> str:
         """The sentence recorded with the state, e.g. why the run failed."""
         return str((_read_json(self.path / "state.json") or {}).get("message", ""))
+
+    def started(self) -> float:
+        """When the run began, in seconds since the epoch; 0 where that is not recorded."""
+        value = (_read_json(self.path / "state.json") or {}).get("started")
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+    def rename(self, name: str) -> None:
+        """Give the run another name; nothing else about it changes.
+
+        Raises:
+            CheckpointError: this is no run folder.
+            SettingsError: the name is too long.
+            StorageError: it could not be written; the old name then stays.
+        """
+        values = self.settings().model_dump(mode="json", exclude_none=True)
+        renamed = RunSettings.checked({**values, "name": " ".join(name.split())})
+        write_text_atomic(self.path / "settings.toml", renamed.to_toml())
+
+    def note(self) -> str:
+        """What the user wrote about the run; "" where there is nothing."""
+        try:
+            with (self.path / "note.txt").open(encoding="utf-8", errors="replace") as stream:
+                return stream.read(NOTE_LENGTH).strip()
+        except OSError:
+            return ""
+
+    def set_note(self, text: str) -> None:
+        """Keep a note in the folder, or take it away where it is empty. Raises `StorageError`."""
+        path, text = self.path / "note.txt", text.strip()[:NOTE_LENGTH]
+        if text:
+            write_text_atomic(path, text + "\n")
+            return
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(path, error) from error
 
     def append(self, event: Event) -> None:
         """Add an event to `metrics.jsonl` if it is one of `EVENT_NAMES`. Raises `StorageError`."""
@@ -215,55 +206,6 @@ class RunFolder:
     def split(self) -> dict[str, Any] | None:
         """The recorded split, None where there is none."""
         return _read_json(self.path / "split.json")
-
-    def summary(self) -> RunSummary:
-        """Gather one line of the list of runs. Raises `CheckpointError` where this is no run folder."""
-        settings = self.settings()
-        result = self.result() or {}
-        adapter, baseline = result.get("adapter") or {}, result.get("zero_shot") or {}
-        record = _read_json(self.path / "state.json") or {}
-        return RunSummary(
-            path=self.path,
-            name=settings.name or self.path.name,
-            data="Demo photos" if settings.data.folder == DEMO_FOLDER else Path(settings.data.folder).name,
-            backbone=_backbone_title(settings),
-            method=settings.method,
-            protocol=settings.protocol,
-            shots=settings.data.shots,
-            epsilon=settings.monitor.epsilon,
-            norm=settings.monitor.norm,
-            clean=adapter.get("clean_accuracy"),
-            robust=adapter.get("robust_accuracy"),
-            zero_shot_clean=baseline.get("clean_accuracy"),
-            zero_shot_robust=baseline.get("robust_accuracy"),
-            n=adapter.get("n"),
-            started=float(record.get("started", 0.0)),
-            state=self.state(),
-            backbone_settings=settings.backbone,
-            has_adapter=self.has_adapter,
-            has_checkpoint=self.has_checkpoint,
-        )
-
-
-def list_runs(root: Path | None = None) -> list[RunSummary]:
-    """Every readable run below `root`, newest first; folders that are no runs are passed over."""
-    root = runs_root() if root is None else root
-    if not root.is_dir():
-        return []
-    summaries = []
-    for path in root.iterdir():
-        if (path / "settings.toml").is_file():
-            try:
-                summaries.append(RunFolder(path).summary())
-            except CheckpointError:
-                continue
-    return sorted(summaries, key=lambda summary: summary.started, reverse=True)
-
-
-def _backbone_title(settings: RunSettings) -> str:
-    if settings.backbone.name == "local":
-        return f"{settings.backbone.architecture} ({Path(settings.backbone.checkpoint).name})"
-    return entry(settings.backbone).title
 
 
 def _plain(value: object) -> object:

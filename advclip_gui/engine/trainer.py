@@ -335,7 +335,7 @@ class Trainer:
 
     def restore(self, state: TrainingState, source: str) -> None:
         """Take up a saved state. Raises `CheckpointError` where it does not fit."""
-        if RunSettings.from_toml(state.settings) != self.settings:
+        if _what_counts(RunSettings.from_toml(state.settings)) != _what_counts(self.settings):
             raise CheckpointError(
                 f"The checkpoint in {source} was made with other settings.",
                 "Resume with the run's own settings.",
@@ -344,6 +344,16 @@ class Trainer:
         self.optimizer.restore(state.optimizer)
         self.adversary.universal = state.universal.to(self.device)
         self.step = state.step
+
+
+def _what_counts(settings: RunSettings) -> RunSettings:
+    """Settings without the run's name and the places of its files, which may change between two parts.
+
+    That the files are the same is checked elsewhere: images by the recorded split, tensors by their shapes.
+    """
+    data = settings.data.model_copy(update={"folder": ""})
+    backbone = settings.backbone.model_copy(update={"checkpoint": ""})
+    return settings.model_copy(update={"name": "", "data": data, "backbone": backbone})
 
 
 def _scalars(norms: GradientNorms) -> dict[str, Tensor]:

@@ -12,7 +12,8 @@ import pytest
 from advclip_gui.engine.errors import CheckpointError, StorageError
 from advclip_gui.engine.events import EvalDone, Log, StepDone
 from advclip_gui.engine.files import append_line, atomic_file, write_text_atomic
-from advclip_gui.engine.runs import RunFolder, list_runs, new_run_dir, runs_root
+from advclip_gui.engine.run_list import list_runs
+from advclip_gui.engine.runs import RunFolder, new_run_dir, runs_root
 from advclip_gui.settings import RunSettings
 
 

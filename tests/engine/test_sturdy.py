@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from advclip_gui.engine.control import Control
-from advclip_gui.engine.runs import RunFolder, list_runs
+from advclip_gui.engine.run_list import list_runs
+from advclip_gui.engine.runs import RunFolder
 from advclip_gui.engine.training import train
 from advclip_gui.settings import RunSettings
 

@@ -18,7 +18,8 @@ from advclip_gui.engine.errors import CheckpointError, DeviceError, StorageError
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, StepDone, TrainingStarted
 from advclip_gui.engine.objective import Objective, divergence
 from advclip_gui.engine.probe import ProbeRequest, probe
-from advclip_gui.engine.runs import RunFolder, list_runs
+from advclip_gui.engine.run_list import list_runs
+from advclip_gui.engine.runs import RunFolder
 from advclip_gui.engine.sound import SoundProtocol
 from advclip_gui.engine.training import train
 from advclip_gui.settings import AdversarySettings, TrainingSettings

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle

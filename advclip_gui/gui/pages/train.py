@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend, ErrorInfo
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.training_record import TrainingRecord

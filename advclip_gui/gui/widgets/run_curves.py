@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.run_record import RunRecord
 
 ROLES = ("robust", "clean", "adversarial", "violet", "amber", "rose", "sky")

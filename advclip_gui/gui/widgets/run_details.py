@@ -8,17 +8,19 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHeaderView, QWidget
 
 from advclip_gui.gui.evaluation_text import percent
-from advclip_gui.gui.run_text import STATES, differences, moment, titled_values
+from advclip_gui.gui.run_text import STATES, moment
 from advclip_gui.gui.widgets.basics import Card, Muted
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
-from advclip_gui.wording import PROTOCOL_SENTENCES, figure_tag, kept_text, not_comparable
+from advclip_gui.run_words import why_not_comparable
+from advclip_gui.settings_text import differences, titled_values
+from advclip_gui.wording import figure_tag, kept_text, not_comparable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.run_record import RunRecord
 
 _NARROWEST = 64
@@ -64,14 +66,15 @@ class RunDetails(Card):
 
     def _compare(self, known: Sequence[tuple[RunSummary, RunRecord]]) -> None:
         self.set_title("What differs")
-        rows = differences([record.settings for _, record in known])
+        settings_of = [record.settings for _, record in known]
+        rows, warning = differences(settings_of), why_not_comparable(settings_of)
         several = "Both runs" if len(known) == 2 else f"All {len(known)} runs"
         self.table.setVisible(bool(rows))
         if not rows:
             self.sentence.setText(f"{several} have the same settings.")
             return
         settings = "setting" if len(rows) == 1 else "settings"
-        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}.{_warning(known)}")
+        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}. {warning}".rstrip())
         self.table.set_rows(
             ("Setting", *(run.name for run, _ in known)), [(title, *values) for title, values in rows]
         )
@@ -82,18 +85,6 @@ class RunDetails(Card):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         for column, (run, _) in enumerate(known, start=1):
             self.table.horizontalHeaderItem(column).setToolTip(run.name)
-
-
-def _warning(known: Sequence[tuple[RunSummary, RunRecord]]) -> str:
-    """Why the figures of several runs cannot be compared, "" where they can."""
-    monitors = [record.settings.monitor for _, record in known]
-    if len({record.settings.protocol for _, record in known}) > 1:
-        return f" {PROTOCOL_SENTENCES['released']}"
-    if len({monitor.norm for monitor in monitors}) > 1:
-        return " Their robust accuracies were measured in different norms and cannot be compared."
-    if len({monitor.epsilon for monitor in monitors}) > 1:
-        return " Their robust accuracies were measured at different epsilons and cannot be compared."
-    return ""
 
 
 def run_sentence(run: RunSummary, record: RunRecord) -> str:

@@ -18,14 +18,15 @@ from PySide6.QtGui import QColor, QFont
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.run_text import STATES, matches, moment, when, with_change
+from advclip_gui.gui.run_text import STATES, moment, when, with_change
+from advclip_gui.run_words import matches
 from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from advclip_gui.engine.runs import RunSummary
+    from advclip_gui.engine.run_list import RunSummary
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -1,0 +1,258 @@
+"""The list of runs: one line for each, read anew only where the files of a run have changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advclip_gui import __version__
+from advclip_gui.engine import runs
+from advclip_gui.engine.catalog import entry
+from advclip_gui.engine.errors import CheckpointError, StorageError, UserError
+from advclip_gui.engine.files import write_text_atomic
+from advclip_gui.settings import DEMO_FOLDER, BackboneSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from advclip_gui.engine.runs import RunState
+    from advclip_gui.settings import RunSettings
+
+SUMMARIES_FILE = ".summaries.json"
+"""Below the folder of runs: their lines as last read, so that the next start need not read them again."""
+
+_FORMAT = f"1 {__version__}"
+_TAIL_BYTES = 8192
+_LOOKED_AT = (
+    "settings.toml",
+    "state.json",
+    "result.json",
+    "note.txt",
+    os.path.join("adapter", "adapter_model.safetensors"),
+    os.path.join("checkpoint", "state.safetensors"),
+)
+"""Files that a line of the list follows from."""
+
+Stamp = tuple[tuple[int, int], ...]
+"""Time of change in nanoseconds and size of each file looked at; (0, 0) where it is not there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One line of the list of runs; accuracies are shares in [0, 1], None where not measured.
+
+    Attributes:
+        step: last step reported by a run in training, else 0.
+        total_steps: of the whole run.
+        note: what the user wrote about it.
+    """
+
+    path: Path
+    name: str
+    data: str
+    backbone: str
+    method: str
+    protocol: str
+    shots: int
+    epsilon: float
+    norm: str
+    clean: float | None
+    robust: float | None
+    zero_shot_clean: float | None
+    zero_shot_robust: float | None
+    n: int | None
+    started: float
+    state: RunState
+    backbone_settings: BackboneSettings
+    has_adapter: bool
+    has_checkpoint: bool
+    step: int = 0
+    total_steps: int = 0
+    note: str = ""
+
+
+def summarise(path: Path) -> RunSummary:
+    """Read a run's folder for its line. Raises `CheckpointError` where this is no run folder."""
+    folder = runs.RunFolder(path)
+    settings = folder.settings()
+    result = folder.result() or {}
+    adapter, baseline = _entry(result, "adapter"), _entry(result, "zero_shot")
+    state = folder.state()
+    return RunSummary(
+        path=path,
+        name=settings.name or path.name,
+        data="Demo photos" if settings.data.folder == DEMO_FOLDER else Path(settings.data.folder).name,
+        backbone=_backbone_title(settings),
+        method=settings.method,
+        protocol=settings.protocol,
+        shots=settings.data.shots,
+        epsilon=settings.monitor.epsilon,
+        norm=settings.monitor.norm,
+        clean=_share(adapter, "clean_accuracy"),
+        robust=_share(adapter, "robust_accuracy"),
+        zero_shot_clean=_share(baseline, "clean_accuracy"),
+        zero_shot_robust=_share(baseline, "robust_accuracy"),
+        n=images if isinstance(images := adapter.get("n"), int) else None,
+        started=folder.started(),
+        state=state,
+        backbone_settings=settings.backbone,
+        has_adapter=folder.has_adapter,
+        has_checkpoint=folder.has_checkpoint,
+        step=last_step(path / "metrics.jsonl") if state == "running" else 0,
+        total_steps=settings.total_steps,
+        note=folder.note(),
+    )
+
+
+class RunIndex:
+    """The lines of the runs below one folder; remembers them here and, for the next start, on disk.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Remember nothing yet; the folder need not exist."""
+        self.root = root
+        self._known: dict[str, tuple[Stamp, RunSummary]] | None = None
+
+    def read(self) -> list[RunSummary]:
+        """Every readable run, newest first; folders that are no runs are passed over."""
+        if self._known is None:
+            self._known = dict(self._stored())
+        before, known = self._known, {}
+        changed = 0
+        for name, stamp in _stamped_folders(self.root):
+            remembered = before.get(name)
+            # A run in training moves on without a new stamp, or ends without a last word.
+            if remembered is not None and remembered[0] == stamp and remembered[1].state != "running":
+                known[name] = remembered
+                continue
+            try:
+                known[name] = (stamp, summarise(self.root / name))
+            except CheckpointError:
+                continue
+            changed += known[name][1].state != "running"
+        self._known = known
+        if changed or len(known) < len(before):
+            self._store()
+        lines = [line for _, line in known.values()]
+        return sorted(lines, key=lambda line: (line.started, line.path.name), reverse=True)
+
+    def _store(self) -> None:
+        assert self._known is not None
+        entries = {
+            name: {"stamp": stamp, "line": _plain_line(line)}
+            for name, (stamp, line) in self._known.items()
+            if line.state != "running"
+        }
+        try:
+            text = json.dumps({"format": _FORMAT, "runs": entries})
+            write_text_atomic(self.root / SUMMARIES_FILE, text)
+        except StorageError:
+            return  # a folder that cannot be written to is read anew at the next start
+
+    def _stored(self) -> Iterator[tuple[str, tuple[Stamp, RunSummary]]]:
+        try:
+            stored = json.loads((self.root / SUMMARIES_FILE).read_text(encoding="utf-8"))
+            entries = stored["runs"] if stored["format"] == _FORMAT else {}
+            for name, one in entries.items():
+                stamp = tuple((int(time), int(size)) for time, size in one["stamp"])
+                yield name, (stamp, _line(self.root / name, one["line"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return  # damaged or of another version: read anew
+
+
+def list_runs(root: Path | None = None) -> list[RunSummary]:
+    """Every readable run below `root`, newest first; folders that are no runs are passed over."""
+    return RunIndex(runs.runs_root() if root is None else root).read()
+
+
+def find_run(text: str, root: Path | None = None) -> Path:
+    """Find a run by its folder, the folder's name below `root`, or its own name.
+
+    Raises:
+        CheckpointError: there is none, or several have this name.
+    """
+    root = runs.runs_root() if root is None else root
+    for candidate in (root / text, Path(text).expanduser()):
+        if text and runs.RunFolder(candidate).has_settings:
+            return candidate
+    named = [line.path for line in list_runs(root) if line.name == text]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        folders = ", ".join(path.name for path in named[:5])
+        raise CheckpointError(f"{len(named)} runs are named '{text}'.", f"Give the folder: {folders}.")
+    raise CheckpointError(
+        f"There is no run '{text}'.", "Give a run's folder or name; 'advclip-gui runs list' shows them."
+    )
+
+
+def last_step(metrics: Path) -> int:
+    """The latest step in a `metrics.jsonl`, from its last lines; 0 where there is none."""
+    try:
+        with metrics.open("rb") as stream:
+            stream.seek(max(0, metrics.stat().st_size - _TAIL_BYTES))
+            lines = stream.read(_TAIL_BYTES).split(b"\n")
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            return int(json.loads(line)["step"])
+        except (ValueError, KeyError, TypeError):
+            continue  # a line half read or half written
+    return 0
+
+
+def _stamped_folders(root: Path) -> Iterator[tuple[str, Stamp]]:
+    try:
+        with os.scandir(root) as found:
+            names = [one.name for one in found if not one.name.startswith(".")]
+    except OSError:
+        return
+    for name in names:
+        stamp = tuple(_stamp(os.path.join(root, name, file)) for file in _LOOKED_AT)
+        if stamp[0] != (0, 0):
+            yield name, stamp
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _plain_line(line: RunSummary) -> dict[str, Any]:
+    values = {field.name: getattr(line, field.name) for field in dataclasses.fields(line)}
+    del values["path"]
+    return {**values, "backbone_settings": line.backbone_settings.model_dump(mode="json")}
+
+
+def _line(path: Path, values: Mapping[str, Any]) -> RunSummary:
+    backbone = BackboneSettings.model_validate(values["backbone_settings"])
+    return RunSummary(**{**values, "path": path, "backbone_settings": backbone})
+
+
+def _entry(result: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = result.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _share(entry: Mapping[str, Any], key: str) -> float | None:
+    """A share in [0, 1]; None for anything else a foreign file may hold."""
+    value = entry.get(key)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _backbone_title(settings: RunSettings) -> str:
+    if settings.backbone.name == "local":
+        return f"{settings.backbone.architecture} ({Path(settings.backbone.checkpoint).name})"
+    try:
+        return entry(settings.backbone).title
+    except UserError:  # of another version of this program
+        return settings.backbone.name
