@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QTableView, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QTableView, QWidget
 
 from advclip_gui.engine.catalog import all_entries
 from advclip_gui.engine.errors import BackboneError
@@ -22,6 +22,7 @@ from tests.gui.page_room import Room, page_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
@@ -297,6 +298,22 @@ class TestCard:
         button = card.banner.findChild(QPushButton, "bannerAction0")
         assert button.text() == "Download"
         assert "it can be fetched" in card.problem()
+
+    def test_a_folder_is_taken_as_it_is(
+        self, qtbot: QtBot, room: Room, card: BackboneCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+        card.take(BackboneSettings(name="local", checkpoint="x"))
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+        qtbot.mouseClick(card.local.browse_folder, LEFT)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert card.settings() == BackboneSettings(name="local", checkpoint=str(tmp_path))
+        assert "holds no weights" in card.problem()
+        (tmp_path / "model.safetensors").write_bytes(b"x")
+        card.refresh()
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert card.problem() == ""
+        assert "a folder with model.safetensors" in card.local.note.text()
 
     def test_offline_the_card_offers_no_download(self, qtbot: QtBot, room: Room, card: BackboneCard) -> None:
         Preferences().set_offline(True)

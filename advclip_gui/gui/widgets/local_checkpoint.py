@@ -1,4 +1,4 @@
-"""The fields of a checkpoint file of one's own: path, architecture, activation."""
+"""The fields of a checkpoint file or folder of one's own: path, architecture, activation."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ class LocalCheckpoint(QWidget):
         self.browse = Button(
             "Browse…", "file-search-outline", name="browseCheckpoint", tip="Choose a checkpoint file."
         )
+        self.browse_folder = Button(
+            "Folder…",
+            "folder-open-outline",
+            name="browseCheckpointFolder",
+            tip="Choose a folder as open_clip or Hugging Face save a CLIP; it tells its architecture itself.",
+        )
         self.architecture = QComboBox()
         self.architecture.setObjectName("backbone.architecture")
         self.architecture.setEditable(True)
@@ -80,7 +86,8 @@ class LocalCheckpoint(QWidget):
         grid.addWidget(labels["checkpoint"], 0, 0)
         grid.addWidget(self.checkpoint, 0, 1, 1, 3)
         grid.addWidget(self.browse, 0, 4)
-        grid.addWidget(self.note, 1, 1, 1, 4)
+        grid.addWidget(self.browse_folder, 0, 5)
+        grid.addWidget(self.note, 1, 1, 1, 5)
         grid.setRowMinimumHeight(2, look.xs)
         grid.addWidget(labels["architecture"], 3, 0)
         grid.addWidget(self.architecture, 3, 1)
@@ -90,6 +97,7 @@ class LocalCheckpoint(QWidget):
         grid.setColumnStretch(3, 2)
         self.checkpoint.textChanged.connect(self._on_edited)
         self.browse.clicked.connect(self.browse_clicked)
+        self.browse_folder.clicked.connect(self._ask_folder)
         self.architecture.editTextChanged.connect(self._on_edited)
         self.quick_gelu.edited.connect(self._on_edited)
 
@@ -120,6 +128,12 @@ class LocalCheckpoint(QWidget):
         start = str(Path(path).parent if path else Path.home())
         name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", start, FILE_FILTER)
         return name
+
+    def _ask_folder(self) -> None:
+        start = self.checkpoint.text() or str(Path.home())
+        name = QFileDialog.getExistingDirectory(self, "Choose a CLIP folder", start)
+        if name:
+            self.checkpoint.setText(name)
 
     def show_note(self, text: str, *, wrong: bool) -> None:
         """Say beneath the path what was found there."""

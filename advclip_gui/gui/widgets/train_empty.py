@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advclip_gui.engine.catalog import CATALOG
+from advclip_gui.engine.catalog import entry
+from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui.widgets.basics import Button, EmptyState, PrimaryButton
 from advclip_gui.gui.widgets.probe_panel import fit_text
 from advclip_gui.settings import DEMO_FOLDER
@@ -74,9 +75,10 @@ def run_subtitle(settings: RunSettings) -> str:
     """Name, method, protocol, images and backbone of a run."""
     folder = settings.data.folder
     images = "demo photos" if folder == DEMO_FOLDER else Path(folder).name
-    backbone = next(
-        (one.title for one in CATALOG if one.name == settings.backbone.name), settings.backbone.name
-    )
+    try:
+        backbone = entry(settings.backbone).title
+    except BackboneError:
+        backbone = settings.backbone.name
     if settings.backbone.name == "local":
         backbone = f"{settings.backbone.architecture} ({Path(settings.backbone.checkpoint).name})"
     inner = f", m = {settings.adversary.inner_steps}" if settings.adversary.inner_steps else ""
