@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.adapters import Placement
     from advclip_gui.engine.clip_source import ClipSource
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.published import BackboneEntry
     from advclip_gui.settings import BackboneSettings
 
 _HASH_BLOCK = 1 << 24
@@ -45,7 +46,8 @@ class Backbone:
         mean: of the normalisation, per channel, pixel units [0, 1].
         std: of the normalisation, per channel.
         interpolation: of the resize: "bicubic" or "bilinear".
-        resize_mode: "shortest" (then centre crop) or "squash".
+        resize_mode: "shortest" (then centre crop), "squash" or "longest".
+        architecture: open_clip's name, "" where folder or repository hold a shape it does not list.
         source: file name of the weights.
         sha256: of that file.
         hub_id: the repository the weights belong to, "" where there is none.
@@ -84,10 +86,7 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     control.progress("Loading the backbone", 0, 3, chosen.title)
     config = model_config(settings)
     named = chosen.architecture or settings.architecture
-    architecture = named if source.config is None else architecture_of(source.config) or chosen.title
-    if chosen.name == "advclip-mini":
-        architecture = chosen.architecture
-    preprocess = _PREPROCESS | _told(source, architecture, chosen.weights)
+    preprocess = _PREPROCESS | _told(source, named, chosen.weights)
     tokenizer = make_tokenizer(config, source.tokenizer)
     model = build(config)
     control.progress("Loading the backbone", 1, 3, source.weights.name)
@@ -109,12 +108,19 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
         interpolation=preprocess["interpolation"],
         resize_mode=preprocess["resize_mode"],
         title=f"{named if source.config is None else 'CLIP'} ({name})" if name else chosen.title,
-        architecture=architecture,
+        architecture=_architecture(chosen, source, config, named),
         source=source.weights.name,
         sha256=digest,
         hub_id=chosen.hub_id,
         device=device,
     )
+
+
+def _architecture(chosen: BackboneEntry, source: ClipSource, config: dict[str, Any], named: str) -> str:
+    """Under which name open_clip builds what was loaded, activation included."""
+    if chosen.name == "advclip-mini" or (source.config is None and chosen.architecture):
+        return named
+    return architecture_of(config) or ("" if source.config is not None else named)
 
 
 def _told(source: ClipSource, architecture: str, weights: str) -> dict[str, Any]:

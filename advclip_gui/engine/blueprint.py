@@ -103,7 +103,7 @@ def model_config(backbone: BackboneSettings) -> dict[str, Any]:
     return config
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=1)
 def _registered() -> dict[str, str]:
     return {
         json.dumps(open_clip.get_model_config(name), sort_keys=True): name for name in open_clip.list_models()

@@ -14,6 +14,7 @@ import torch
 from open_clip.model import CLIP
 from safetensors.torch import load_file, save_file
 
+from advclip_gui.engine import blueprint
 from advclip_gui.engine.backbones import load_backbone
 from advclip_gui.engine.catalog import availability
 from advclip_gui.engine.clip_source import from_hugging_face, preprocessing_of
@@ -118,7 +119,7 @@ class TestHuggingFaceFolders:
         assert loaded.mean == (0.4, 0.5, 0.6)
         assert loaded.std == (0.2, 0.3, 0.4)
         assert (loaded.interpolation, loaded.resize_mode, loaded.image_size) == ("bilinear", "shortest", 16)
-        assert loaded.source == "model.safetensors"
+        assert (loaded.source, loaded.architecture) == ("model.safetensors", "")
 
     @pytest.mark.parametrize("act", ["quick_gelu"], indirect=True)
     def test_the_activation_can_be_forced(self, folder, inputs) -> None:
@@ -283,8 +284,12 @@ class TestOpenAiArchives:
         return path
 
     def test_tensors_are_read_and_the_activation_is_quick(self, archive, inputs, monkeypatch) -> None:
-        monkeypatch.setattr(open_clip, "get_model_config", lambda _: json.loads(json.dumps(TINY)))
-        same(load(archive), features(tiny_clip(5, quick_gelu=True), *inputs), inputs)
+        listed = {"tiny": TINY, "tiny-quickgelu": {**TINY, "quick_gelu": True}}
+        monkeypatch.setattr(open_clip, "get_model_config", lambda name: json.loads(json.dumps(listed[name])))
+        names = {json.dumps(config, sort_keys=True): name for name, config in listed.items()}
+        monkeypatch.setattr(blueprint, "_registered", lambda: names)
+        assert load(archive, architecture="tiny").architecture == "tiny-quickgelu"
+        same(load(archive, architecture="tiny"), features(tiny_clip(5, quick_gelu=True), *inputs), inputs)
 
     def test_its_code_is_not_even_looked_at(self, archive, tmp_path) -> None:
         other = tmp_path / "other.pt"
