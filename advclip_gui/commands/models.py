@@ -115,7 +115,8 @@ def have_weights(backbone: BackboneSettings, *, download: bool, control: Control
     state = availability(backbone)
     if state.here:
         return
-    if not entry(backbone).hub_id:
+    chosen = entry(backbone)
+    if not chosen.hub_id or chosen.refused:
         raise BackboneError(state.sentence)
     if not download:
         raise BackboneError(state.sentence, "Or add --download to fetch it now.")

@@ -103,3 +103,10 @@ def test_a_folder_with_a_whole_clip_is_a_local_checkpoint(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text("{}")
     chosen = choose_model(str(tmp_path))
     assert (chosen.ref.backbone.name, chosen.ref.backbone.checkpoint) == ("local", str(tmp_path))
+
+
+def test_what_cannot_be_adapted_offers_no_download(program: Callable[..., Any], photos: Path) -> None:
+    done = program("evaluate", "RN50:openai", "--data", photos)
+    assert done.status == 1
+    assert "RN50 - openai cannot be adapted" in done.sentence
+    assert "--download" not in done.sentence

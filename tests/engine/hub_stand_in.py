@@ -46,6 +46,8 @@ class StandIn:
     breaks_left: int = 1000
     stall_before_answer: bool = False
     stall_after: int | None = None
+    pause: float = 0.0
+    """Seconds between two blocks: a slow line."""
     ignores_range: bool = False
     storage: str = ""
     """Address of another host that files are redirected to, as large ones are."""
@@ -171,6 +173,8 @@ def handler_of(hub: StandIn) -> type[BaseHTTPRequestHandler]:
                     hub.breaks_left -= 1
                     self.close_connection = True
                     return
+                if hub.pause:
+                    hub.released.wait(hub.pause)
                 block = sent[place : place + _BLOCK]
                 try:
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if chunked else block)

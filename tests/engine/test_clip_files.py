@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import open_clip
 import pytest
 import torch
-from open_clip.model import CLIP
+from open_clip.model import CLIP, CustomTextCLIP
 from safetensors.torch import load_file, save_file
 
 from advclip_gui.engine import blueprint
@@ -20,7 +20,7 @@ from advclip_gui.engine.catalog import availability
 from advclip_gui.engine.clip_source import from_hugging_face, preprocessing_of
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import BackboneError, CheckpointError
-from advclip_gui.engine.state_dicts import read_state_dict
+from advclip_gui.engine.state_dicts import load_weights, read_state_dict
 from advclip_gui.settings import BackboneSettings
 from tests.engine.conftest import TINY
 
@@ -270,6 +270,16 @@ def test_openai_weights_have_openais_activation_and_preprocessing() -> None:
     assert not model_config(BackboneSettings(name="ViT-B-32", weights="laion2b_s34b_b79k")).get("quick_gelu")
     told = published_preprocessing("ViT-B-32-quickgelu", "openai")
     assert (tuple(told["mean"]), told["resize_mode"]) == (open_clip.OPENAI_DATASET_MEAN, "shortest")
+
+
+def test_names_of_older_checkpoints_are_understood(tmp_path, inputs) -> None:
+    plain = tiny_clip(4)
+    tensors = {key: value.clone() for key, value in plain.state_dict().items()}
+    tensors["logit_scale"] = tensors["logit_scale"].reshape(1)
+    custom = CustomTextCLIP(**TINY).eval()
+    load_weights(custom, tensors, tmp_path / "old.pt")
+    for got, wanted in zip(features(custom, *inputs), features(plain, *inputs), strict=True):
+        torch.testing.assert_close(got, wanted)
 
 
 class TestOpenAiArchives:

@@ -140,6 +140,15 @@ def test_speed_and_time_left_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert transfer_meter.duration(7_260) == "2 h 1 min"
 
 
+def test_a_slow_hub_is_watched_all_the_way(hub: StandIn) -> None:
+    hub.pause = 0.02
+    events: list[Event] = []
+    assert fetch(hub, Control(events.append)).read_bytes() == WEIGHTS
+    half_way = [event for event in events if 0 < event.done < len(WEIGHTS)]
+    assert half_way
+    assert any("MB/s" in event.detail and "left" in event.detail for event in half_way)
+
+
 def test_the_second_name_is_taken_where_the_first_is_not_there(hub: StandIn) -> None:
     hub.files = {"model.safetensors": WEIGHTS}
     assert fetch(hub).name == "model.safetensors"
