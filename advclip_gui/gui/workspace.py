@@ -141,12 +141,12 @@ class Workspace(QObject):
             kept = Remembered() if name == DEMO_FOLDER else recall(name)
             wanted = layout or kept.layout
             try:
-                return scan(name, control=control, layout=wanted), kept, wanted
+                return scan(name, control=control, layout=wanted).prepare(), kept, wanted
             except DataError:
                 if layout is not None or wanted == "auto":
                     raise
             # The layout chosen long ago fits no more.
-            return scan(name, control=control), kept, "auto"
+            return scan(name, control=control).prepare(), kept, "auto"
 
         handle = self.io.submit(work, f"Scanning {'the demo' if name == DEMO_FOLDER else Path(name).name}")
         self._opening, self._then = name, then

@@ -16,6 +16,9 @@ FoundLayout = Literal["folders", "coop", "fgvc", "imagenet", "list"]
 SplitName = Literal["train", "val", "test", "all"]
 Severity = Literal["error", "warning", "note"]
 
+PREVIEWS: Final = 3
+"""Images that show at a glance what a class is."""
+
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test", "all")
 
 ProblemKind = Literal[
@@ -139,6 +142,21 @@ class DatasetScan:
         """Usable images in each split that has any."""
         found = Counter(record.split for record in self.records)
         return {split: found[split] for split in SPLITS if found[split]}
+
+    @cached_property
+    def first_images(self) -> dict[str, tuple[str, ...]]:
+        """Paths of the first few images of each class folder."""
+        found: dict[str, tuple[str, ...]] = {}
+        for record in self.records:
+            few = found.get(record.class_name, ())
+            if len(few) < PREVIEWS:
+                found[record.class_name] = (*few, record.path)
+        return found
+
+    def prepare(self) -> DatasetScan:
+        """Count what will be asked for, off the main thread where there are many images."""
+        _ = self.counts, self.first_images
+        return self
 
     @property
     def has_train(self) -> bool:

@@ -18,7 +18,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QTableView, QWidget
 
-from advclip_gui.engine.datasets.records import SPLITS, ClassInfo
+from advclip_gui.engine.datasets.records import PREVIEWS, SPLITS, ClassInfo
 from advclip_gui.engine.prompts import clean_class_name
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.thumbnail_grid import paint_thumbnail
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Index = QModelIndex | QPersistentModelIndex
 
-PREVIEWS = 3
 PREVIEW_SIDE = 24
 SPLIT_TITLES = {"train": "Train", "val": "Val", "test": "Test", "all": "Images"}
 SORT_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -55,7 +54,7 @@ class ClassModel(QAbstractTableModel):
         self._rows: dict[str, int] = {}
         self._splits: tuple[str, ...] = ()
         self._names: Mapping[str, str] = {}
-        self._pictures: dict[str, list[str]] = {}
+        self._pictures: dict[str, tuple[str, ...]] = {}
 
     @property
     def name_column(self) -> int:
@@ -68,8 +67,7 @@ class ClassModel(QAbstractTableModel):
         self._classes = list(scan.classes) if scan is not None else []
         self._rows = {info.folder: row for row, info in enumerate(self._classes)}
         self._splits = tuple(scan.counts) if scan is not None else ()
-        self._pictures = {}
-        self._picture(scan.records if scan is not None else ())
+        self._pictures = dict(scan.first_images) if scan is not None else {}
         self.endResetModel()
 
     def add_found(self, records: Sequence[ImageRecord]) -> None:
@@ -78,7 +76,10 @@ class ClassModel(QAbstractTableModel):
         if splits:
             self.beginResetModel()
             self._splits = tuple(split for split in SPLITS if split in splits or split in self._splits)
-        self._picture(records)
+        for record in records:
+            few = self._pictures.get(record.class_name, ())
+            if len(few) < PREVIEWS:
+                self._pictures[record.class_name] = (*few, record.path)
         counts = Counter((record.class_name, record.split) for record in records)
         new = list(dict.fromkeys(folder for folder, _ in counts if folder not in self._rows))
         if new and not splits:
@@ -94,14 +95,9 @@ class ClassModel(QAbstractTableModel):
             return
         if new:
             self.endInsertRows()
+        # Names and folders are as they were: told of them, the table would sort itself again.
         last = self.index(len(self._classes) - 1, self.columnCount() - 1)
-        self.dataChanged.emit(self.index(0, 0), last)
-
-    def _picture(self, records: Sequence[ImageRecord]) -> None:
-        for record in records:
-            few = self._pictures.setdefault(record.class_name, [])
-            if len(few) < PREVIEWS:
-                few.append(record.path)
+        self.dataChanged.emit(self.index(0, _NAME + 1), last)
 
     def set_names(self, names: Mapping[str, str]) -> None:
         """Set the names that differ from those made from the folders."""
@@ -146,6 +142,8 @@ class ClassModel(QAbstractTableModel):
         """What a cell shows, sorts by and explains."""
         info = self._classes[index.row()]
         column = index.column()
+        if role == SORT_ROLE:  # first: a sort asks many times
+            return self._sort_key(info, column)
         name = self._names.get(info.folder, info.name)
         if role == FOLDER_ROLE:
             return info.folder
@@ -153,16 +151,19 @@ class ClassModel(QAbstractTableModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ToolTipRole and column in {_FOLDER, _NAME}:
             return f"Folder: {info.folder}\nName in prompts: {name}\n{info.total:,} images"
-        if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole, SORT_ROLE}:
+        if role in {Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole}:
             if column == _FOLDER:
                 return info.folder
             if column == _NAME:
                 return name
             if column > _NAME:
-                count = info.counts.get(self._splits[column - 3], 0)
-                return count if role == SORT_ROLE else f"{count:,}"
-            return info.folder if role == SORT_ROLE else None
+                return f"{info.counts.get(self._splits[column - 3], 0):,}"
         return None
+
+    def _sort_key(self, info: ClassInfo, column: int) -> str | int:
+        if column > _NAME:
+            return info.counts.get(self._splits[column - 3], 0)
+        return self._names.get(info.folder, info.name) if column == _NAME else info.folder
 
     def setData(self, index: Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Take a new name."""

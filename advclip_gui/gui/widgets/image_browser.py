@@ -33,6 +33,8 @@ _PARTS = (
     ("Validation sample", "val"),
     ("Test images", "test"),
 )
+_WHILE_SCANNING = 2000
+"""Images that the grid shows before a scan has ended."""
 _CLASS_SHARE = 0.56
 """Of the width, for the table of classes, until the user moves the handle."""
 
@@ -58,6 +60,7 @@ class ImageBrowser(QSplitter):
         self._scan: DatasetScan | None = None
         self._split: Split | None = None
         self._found: list[ImageRecord] = []
+        self._told = 0
         self._shared_out = False
         self.loader = ThumbnailLoader(io, ratio=self.devicePixelRatioF(), parent=self)
         self.addWidget(self._make_classes())
@@ -135,11 +138,13 @@ class ImageBrowser(QSplitter):
         self._found += records
         self.classes.classes.add_found(records)
         folder = self.classes.selected_folder()
+        mine = [record for record in records if not folder or record.class_name == folder]
+        model = self.grid.thumbnails
         if self.part.value() == "all":
-            self.grid.thumbnails.append(
-                [record for record in records if not folder or record.class_name == folder]
-            )
-        self._tell_shown(self.grid.thumbnails.rowCount(), folder)
+            # Each of many insertions would lay the whole grid out again.
+            model.append(mine[: max(0, _WHILE_SCANNING - model.rowCount())])
+            self._told += len(mine)
+            self._tell_shown(self._told, folder)
 
     def set_scan(self, scan: DatasetScan | None) -> None:
         """Show another folder."""
@@ -199,8 +204,11 @@ class ImageBrowser(QSplitter):
             records = tuple(record for record in records if record.path in drawn)
         if folder:
             records = tuple(record for record in records if record.class_name == folder)
+        self._told = len(records)
+        if self._scan is None:
+            records = records[:_WHILE_SCANNING]
         self.grid.thumbnails.set_records(records)
-        self._tell_shown(len(records), folder)
+        self._tell_shown(self._told, folder)
 
     def _tell_shown(self, count: int, folder: str) -> None:
         where = f" in {folder}" if folder else ""

@@ -179,7 +179,9 @@ class ProblemPanel(QWidget):
     def set_scan(self, scan: DatasetScan | None) -> None:
         """Show the problems of a scan."""
         self._scan = scan
-        self._files = frozenset(record.path for record in scan.records) if scan is not None else frozenset()
+        doubtful = {problem.path for problem in scan.problems} if scan is not None else set()
+        records = scan.records if scan is not None and doubtful else ()
+        self._files = frozenset(record.path for record in records if record.path in doubtful)
         self._model.set_problems(scan.problems if scan is not None else ())
         self._update()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
-    QAbstractListModel,
     QModelIndex,
     QPersistentModelIndex,
     QPoint,
     QRect,
     QRectF,
     QSize,
+    QStringListModel,
     Qt,
     Signal,
 )
@@ -34,8 +34,12 @@ SKIPPED_ROLE = Qt.ItemDataRole.UserRole + 2
 Index = QModelIndex | QPersistentModelIndex
 
 
-class ThumbnailModel(QAbstractListModel):
-    """Image records in one flat list; the pixels stay in the loader."""
+class ThumbnailModel(QStringListModel):
+    """Image records in one flat list; the pixels stay in the loader.
+
+    The strings are empty: the list of them only gives a row count that Qt need not ask Python for, which
+    a layout does for every item.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
@@ -46,17 +50,15 @@ class ThumbnailModel(QAbstractListModel):
 
     def set_records(self, records: Sequence[ImageRecord]) -> None:
         """Show other images."""
-        self.beginResetModel()
         self._records = list(records)
-        self.endResetModel()
+        self.setStringList([""] * len(self._records))
 
     def append(self, records: Sequence[ImageRecord]) -> None:
         """Show more images behind the others."""
         if records:
             first = len(self._records)
-            self.beginInsertRows(QModelIndex(), first, first + len(records) - 1)
             self._records += records
-            self.endInsertRows()
+            self.insertRows(first, len(records))
 
     @property
     def records(self) -> tuple[ImageRecord, ...]:
@@ -75,9 +77,9 @@ class ThumbnailModel(QAbstractListModel):
         """The image of a row."""
         return self._records[index.row()]
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
-        """Number of images."""
-        return 0 if parent.isValid() else len(self._records)
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        """An image can be selected, not edited."""
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """Caption, tooltip, record or whether it is left out."""
