@@ -55,16 +55,20 @@ LICENCES = (
     ("timm/eva02_", "MIT"),
     ("apple/DFN", "apple-amlr"),
     ("UCSC-VLAA/", "Apache-2.0"),
+    ("jienengchen/ViTamin-L-336px", "MIT"),
+    ("jienengchen/ViTamin-L2-336px", "MIT"),
 )
-"""By the beginning of the repository's name, where its page was read; elsewhere nothing is claimed."""
+"""By the beginning of the repository's name, where pages of it were read; elsewhere nothing is claimed."""
 
 
 def licence(hub_id: str) -> str:
     """The licence a repository is tagged with, "" where it was not looked up."""
     if hub_id.startswith("timm/vit_") and hub_id.endswith(".openai"):
         return "Apache-2.0"
-    if hub_id.startswith("timm/") and "SigLIP" in hub_id and "SigLIP2" not in hub_id:
+    if hub_id.startswith("timm/") and "SigLIP" in hub_id:
         return "Apache-2.0"
+    if hub_id.startswith("timm/vit_") and ".metaclip_" in hub_id:
+        return "CC-BY-NC-4.0"
     return next((name for start, name in LICENCES if hub_id.startswith(start)), "")
 
 
