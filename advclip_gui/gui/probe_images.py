@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from advclip_gui.engine.catalog import CATALOG
+from advclip_gui.engine.catalog import entry
+from advclip_gui.engine.errors import BackboneError
 from advclip_gui.gui.probe_controller import PickedImage
 from advclip_gui.gui.probe_reading import read_picture, take_picture
 
@@ -88,5 +89,7 @@ class ImageReader(QObject):
 
     def _model_size(self) -> int:
         """Input size of the backbone, 0 where only the loaded model will tell."""
-        backbone = self._workspace.settings.backbone
-        return next((entry.image_size for entry in CATALOG if entry.name == backbone.name), 0)
+        try:
+            return entry(self._workspace.settings.backbone).image_size
+        except BackboneError:
+            return 0

@@ -53,7 +53,8 @@ def test_a_folder_opens_the_window(tmp_path: Path) -> None:
 
 def test_the_list_of_commands_is_the_one_of_the_command_line() -> None:
     names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}  # type: ignore[union-attr]
-    assert names == set(__main__.COMMANDS)
+    groups = {group.name for group in cli.app.registered_groups}
+    assert names | groups == set(__main__.COMMANDS)
 
 
 # --- usage ------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ def test_whatever_is_raised_becomes_a_sentence_and_a_status(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("advclip_gui.engine.datasets.folder.scan", fail)
+    monkeypatch.setattr("advclip_gui.engine.datasets.drawing.scan_data", fail)
     outcome = program("data", "demo")
     assert outcome.status == status
     assert part in outcome.sentence
@@ -269,7 +270,7 @@ def test_results_are_plain_for_json() -> None:
     assert plain(value) == {
         "a": [1, None, None],
         "p": "x",
-        "e": {"task": "t", "done": 1, "total": 2, "detail": ""},
+        "e": {"task": "t", "done": 1, "total": 2, "detail": "", "within": 0.0},
     }
 
 
