@@ -13,9 +13,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from threading import Lock
 from typing import Final
 
 from advclip_gui.engine.errors import DataError
@@ -30,7 +29,6 @@ MEMBER_LIMIT: Final = 256 * 2**20
 _BOMB_RATIO: Final = 200
 _BOMB_BYTES: Final = 64 * 2**20
 _ENCRYPTED: Final = 0x1
-_OPEN_ARCHIVES: Final = 2
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
 """What `zipfile` raises on a damaged file, one packed in an unknown way, or one that needs a password."""
 
@@ -91,33 +89,11 @@ class Archive:
         except _DAMAGE as error:
             raise DamagedZipError(f"the zip is damaged here ({error})") from error
 
-    def close(self) -> None:
-        """Let the file go."""
-        self._zip.close()
 
-
-class _Archives:
-    """The zips read last, kept open: their directories are long."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._open: OrderedDict[tuple[str, int, int], Archive] = OrderedDict()
-
-    def get(self, path: Path) -> Archive:
-        status = path.stat()
-        key = (str(path), status.st_mtime_ns, status.st_size)
-        with self._lock:
-            found = self._open.get(key)
-            if found is None:
-                found = self._open[key] = Archive(path)
-                # A thread may still read from the one that goes; it is closed when nobody holds it.
-                while len(self._open) > _OPEN_ARCHIVES:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(key)
-            return found
-
-
-_ARCHIVES: Final = _Archives()
+@lru_cache(maxsize=2)
+def _kept_open(path: Path, _changed: int, _length: int) -> Archive:
+    """The zips read last: their directories are long. One that is let go is closed with its last reader."""
+    return Archive(path)
 
 
 def archive(path: Path) -> Archive:
@@ -127,7 +103,8 @@ def archive(path: Path) -> Archive:
         DataError: as `Archive`.
         OSError: as `Archive`.
     """
-    return _ARCHIVES.get(path)
+    status = path.stat()
+    return _kept_open(path, status.st_mtime_ns, status.st_size)
 
 
 def is_zip(path: Path) -> bool:
