@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from platformdirs import user_cache_path
 
 from advclip_gui import __version__
 from advclip_gui.engine import runs
@@ -21,11 +24,9 @@ if TYPE_CHECKING:
     from advclip_gui.engine.runs import RunState
     from advclip_gui.settings import RunSettings
 
-SUMMARIES_FILE = ".summaries.json"
-"""Below the folder of runs: their lines as last read, so that the next start need not read them again."""
-
 _FORMAT = f"1 {__version__}"
 _TAIL_BYTES = 8192
+_ABSENT = (0, 0, 0)
 _LOOKED_AT = (
     "settings.toml",
     "state.json",
@@ -36,8 +37,12 @@ _LOOKED_AT = (
 )
 """Files that a line of the list follows from."""
 
-Stamp = tuple[tuple[int, int], ...]
-"""Time of change in nanoseconds and size of each file looked at; (0, 0) where it is not there."""
+FileStamp = tuple[int, int, int]
+Stamp = tuple[FileStamp, ...]
+"""Time of change in nanoseconds, size and inode of each file looked at; `_ABSENT` where it is not there.
+
+The inode tells two files of one size apart that replaced each other within a tick of the clock.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,11 +116,17 @@ class RunIndex:
     """The lines of the runs below one folder; remembers them here and, for the next start, on disk.
 
     Not for use by several threads at once.
+
+    Attributes:
+        root: the folder of runs.
+        memory: where they are remembered on disk, below the platform's cache folder.
     """
 
     def __init__(self, root: Path) -> None:
         """Remember nothing yet; the folder need not exist."""
         self.root = root
+        place = hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:16]
+        self.memory = user_cache_path("advclip-gui", appauthor=False) / "run-lists" / f"{place}.json"
         self._known: dict[str, tuple[Stamp, RunSummary]] | None = None
 
     def read(self) -> list[RunSummary]:
@@ -150,16 +161,16 @@ class RunIndex:
         }
         try:
             text = json.dumps({"format": _FORMAT, "runs": entries})
-            write_text_atomic(self.root / SUMMARIES_FILE, text)
+            write_text_atomic(self.memory, text)
         except StorageError:
-            return  # a folder that cannot be written to is read anew at the next start
+            return  # without room for a cache, everything is read anew at the next start
 
     def _stored(self) -> Iterator[tuple[str, tuple[Stamp, RunSummary]]]:
         try:
-            stored = json.loads((self.root / SUMMARIES_FILE).read_text(encoding="utf-8"))
+            stored = json.loads(self.memory.read_text(encoding="utf-8"))
             entries = stored["runs"] if stored["format"] == _FORMAT else {}
             for name, one in entries.items():
-                stamp = tuple((int(time), int(size)) for time, size in one["stamp"])
+                stamp = tuple((int(time), int(size), int(inode)) for time, size, inode in one["stamp"])
                 yield name, (stamp, _line(self.root / name, one["line"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return  # damaged or of another version: read anew
@@ -215,16 +226,16 @@ def _stamped_folders(root: Path) -> Iterator[tuple[str, Stamp]]:
         return
     for name in names:
         stamp = tuple(_stamp(os.path.join(root, name, file)) for file in _LOOKED_AT)
-        if stamp[0] != (0, 0):
+        if stamp[0] != _ABSENT:
             yield name, stamp
 
 
-def _stamp(path: str) -> tuple[int, int]:
+def _stamp(path: str) -> FileStamp:
     try:
         found = os.stat(path)
     except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+        return _ABSENT
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _plain_line(line: RunSummary) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class Workspace(QObject):
     """Level ("info", "success", "warning", "error"), message, details."""
     probe_requested = Signal(object)
     """A ModelRef the Probe page should choose."""
+    evaluation_requested = Signal(object)
+    """A tuple of ModelRefs the Evaluate page should check, and no others."""
     image_requested = Signal(str)
     """Path, below the data folder, of an image the Probe page should attack."""
     export_requested = Signal(object)

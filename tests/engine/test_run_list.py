@@ -12,7 +12,7 @@ from advclip_gui.engine import run_import, run_list
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageError
 from advclip_gui.engine.run_import import look_at, take_in
-from advclip_gui.engine.run_list import SUMMARIES_FILE, RunIndex, find_run, last_step, list_runs
+from advclip_gui.engine.run_list import RunIndex, find_run, last_step, list_runs
 from advclip_gui.engine.run_removal import delete_run
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.settings import RunSettings
@@ -92,7 +92,7 @@ class TestIndex:
     def test_a_damaged_memory_is_as_if_absent(self, root, reads, damage) -> None:
         make_run(root / "one")
         first = RunIndex(root).read()
-        (root / SUMMARIES_FILE).write_text(damage)
+        RunIndex(root).memory.write_text(damage)
         assert RunIndex(root).read() == first
         assert reads == ["one", "one"]
 
@@ -194,7 +194,7 @@ class TestImport:
         line = list_runs(root)[0]
         assert (line.name, line.note, line.has_adapter) == ("Theirs", "From the big machine", True)
         assert line.started == foreign.started()
-        assert sorted(one.name for one in root.iterdir()) == sorted([SUMMARIES_FILE, path.name])
+        assert sorted(one.name for one in root.iterdir()) == [path.name]
         assert not list(path.rglob("*.part"))
         assert take_in(plan, Control(), root=root) != path
 

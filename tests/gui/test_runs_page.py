@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QPushButton
 
@@ -18,8 +18,8 @@ from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui import run_text
 from advclip_gui.gui.pages.runs import RunsPage
 from advclip_gui.gui.run_record import read_record, read_records
-from advclip_gui.gui.widgets import run_table
-from advclip_gui.gui.widgets.run_table import EPSILON, PROTOCOL
+from advclip_gui.gui.widgets import run_columns, run_model
+from advclip_gui.gui.widgets.run_columns import EPSILON, PROTOCOL
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import BackboneSettings, RunSettings
 from advclip_gui.wording import PROTOCOL_SENTENCES
@@ -151,13 +151,13 @@ def test_runs_are_listed_newest_first_with_their_figures(qtbot: QtBot, room: Roo
     write_run(root, "Broken", age=100, state="failed", figures=None)
     page = open_page(qtbot, room)
     assert names(page) == ["New", "Broken", "Old"]
-    assert text(page, 0, run_table.CLEAN) == "72.0 % (−3.0)"
-    assert text(page, 0, run_table.ROBUST) == "10.0 % (−6.0)"
-    assert text(page, 2, run_table.ROBUST) == "40.0 % (+24.0)"
-    assert text(page, 1, run_table.ROBUST) == "–"
-    assert text(page, 0, run_table.IMAGES) == "1,000"
-    assert [text(page, row, run_table.STATE) for row in range(3)] == ["Stopped", "Failed", "Finished"]
-    assert text(page, 0, run_table.STARTED).startswith("Today")
+    assert text(page, 0, run_columns.CLEAN) == "72.0 % (−3.0)"
+    assert text(page, 0, run_columns.ROBUST) == "10.0 % (−6.0)"
+    assert text(page, 2, run_columns.ROBUST) == "40.0 % (+24.0)"
+    assert text(page, 1, run_columns.ROBUST) == "–"
+    assert text(page, 0, run_columns.IMAGES) == "1,000"
+    assert [text(page, row, run_columns.STATE) for row in range(3)] == ["Stopped", "Failed", "Finished"]
+    assert text(page, 0, run_columns.STARTED).startswith("Today")
     assert page.count.text() == "3 runs"
 
 
@@ -170,7 +170,7 @@ def test_a_click_on_a_head_sorts_by_the_figure_and_not_by_its_text(
     page = open_page(qtbot, room)
     head = page.table.horizontalHeader()
     place = head.viewport().rect().center()
-    place.setX(head.sectionViewportPosition(run_table.ROBUST) + 8)
+    place.setX(head.sectionViewportPosition(run_columns.ROBUST) + 8)
     qtbot.mouseClick(head.viewport(), LEFT, pos=place)
     rising = names(page)
     qtbot.mouseClick(head.viewport(), LEFT, pos=place)
@@ -183,15 +183,15 @@ def test_the_filter_keeps_the_runs_with_every_word(qtbot: QtBot, room: Room, roo
     write_run(root, "Plain", changes={"adversary.inner_steps": 0})
     write_run(root, "Lost", state="interrupted", figures=None)
     page = open_page(qtbot, room)
-    qtbot.keyClicks(page.filter, "ADVCLIP-lora finished")
+    qtbot.keyClicks(page.filter.words, "ADVCLIP-lora finished")
     assert names(page) == ["Rank four"]
     assert page.count.text() == "1 of 3 runs"
     assert [run.name for run in page.table.selected()] == ["Rank four"]
-    page.filter.setText("nothing like it")
+    page.filter.words.setText("nothing like it")
     assert names(page) == []
-    assert page.current() is None
-    assert not page.folder_button.isEnabled()
-    page.filter.clear()
+    assert page.commands.current() is None
+    assert not page.actions_row.buttons["folder"].isEnabled()
+    qtbot.mouseClick(page.clear_button, LEFT)
     assert len(names(page)) == 3
     settle(qtbot, room)
 
@@ -216,7 +216,7 @@ def test_another_runs_folder_is_watched_where_the_workspace_has_one(
     own.mkdir()
     room.workspace.runs_root = own
     page = open_page(qtbot, room)
-    assert page._watcher.directories() == [str(own)]
+    assert page.watch.folders == [str(own)]
     elsewhere = write_run(root.parent / "elsewhere", "Two")
     with qtbot.waitSignal(room.workspace.runs_changed):
         elsewhere.rename(own / "Two")
@@ -226,7 +226,7 @@ def test_another_runs_folder_is_watched_where_the_workspace_has_one(
     page.hide()
     page.show()
     settle(qtbot, room)
-    assert page._watcher.directories() == [str(root)]
+    assert page.watch.folders == [str(root)]
 
 
 RELEASED = {
@@ -253,10 +253,10 @@ def test_protocol_and_norm_are_listed_filtered_and_explained(qtbot: QtBot, room:
         "Round": ["Sound", "0.5 L2"],
     }
     for words, expected in (("released", ["Theirs"]), ("L2", ["Round"]), ("sound linf", ["Ours"])):
-        page.filter.setText(words)
+        page.filter.words.setText(words)
         assert names(page) == expected
         settle(qtbot, room)
-    page.filter.clear()
+    page.filter.words.clear()
     choose(qtbot, room, page, "Theirs")
     assert page.details.sentence.text().count(PROTOCOL_SENTENCES["released"]) == 1
     assert "(released, L∞)" in page.details.sentence.text()
@@ -318,7 +318,7 @@ def test_a_new_folder_on_disk_is_noticed_while_the_page_is_on_screen(
     settle(qtbot, room)
     assert names(page) == ["Two", "One"]
     page.hide()
-    assert page._watcher.directories() == []
+    assert page.watch.folders == []
 
 
 def test_the_timer_runs_only_while_the_page_is_on_screen_and_a_run_is_in_training(
@@ -326,8 +326,7 @@ def test_the_timer_runs_only_while_the_page_is_on_screen_and_a_run_is_in_trainin
 ) -> None:
     path = write_run(root, "Running", state="running", figures=None)
     page = open_page(qtbot, room)
-    timer = page.findChild(QTimer)
-    assert timer is not None
+    timer = page.watch.timer
     assert timer.isActive()
     page.hide()
     assert not timer.isActive()
@@ -347,7 +346,7 @@ def test_a_running_run_is_drawn_again_as_it_goes_on(qtbot: QtBot, room: Room, ro
     before = line(page, path)
     with (path / "metrics.jsonl").open("a") as stream:
         stream.write(json.dumps(evaluation(40, "adapter", 0.7, 0.5)) + "\n")
-    page._timer.timeout.emit()
+    page.watch.timer.timeout.emit()
     settle(qtbot, room)
     assert line(page, path) == [*before, (40.0, 0.5)]
 
@@ -391,12 +390,12 @@ def test_several_runs_overlay_their_curves_and_show_only_what_differs(
     rows = [[table.text_at(row, column) for column in range(3)] for row in range(table.rowCount())]
     assert rows == [["LoRA · Rank r", "4", "8"], ["Adversary · Epsilon", "1/255", "2/255"]]
     assert page.details.sentence.text() == "Both runs agree in all but 2 settings."
-    assert page.current() is None
+    assert page.commands.current() is None
     assert not any(
         button.isEnabled()
-        for button in (page.probe_button, page.continue_button, page.export_button, page.folder_button)
+        for button in (page.actions_row.buttons[key] for key in ("probe", "go_on", "export", "folder"))
     )
-    marks = {page.table.runs.index(row, 0).data(run_table.RUN_ROLE).path for row in range(2)}
+    marks = {page.table.runs.index(row, 0).data(run_model.RUN_ROLE).path for row in range(2)}
     assert marks == set(page.table.runs._marks)
 
 
@@ -463,11 +462,11 @@ def test_the_buttons_offer_what_the_run_allows(
 ) -> None:
     write_run(root, "Run", state=state, figures=figures, checkpoint=checkpoint)
     page = open_page(qtbot, room)
-    assert page.probe_button.isEnabled() == probe
-    assert page.export_button.isEnabled() == probe
-    assert page.continue_button.isEnabled() == go_on
-    assert page.folder_button.isEnabled()
-    assert page.reason.text() == reason
+    assert page.actions_row.buttons["probe"].isEnabled() == probe
+    assert page.actions_row.buttons["export"].isEnabled() == probe
+    assert page.actions_row.buttons["go_on"].isEnabled() == go_on
+    assert page.actions_row.buttons["folder"].isEnabled()
+    assert page.actions_row.reason.text() == reason
 
 
 def test_use_in_probe_takes_the_backbone_opens_the_images_and_chooses_the_adapter(
@@ -480,7 +479,7 @@ def test_use_in_probe_takes_the_backbone_opens_the_images_and_chooses_the_adapte
         qtbot.waitSignal(room.workspace.scan_changed, timeout=30_000),
         qtbot.waitSignal(room.workspace.probe_requested) as asked,
     ):
-        qtbot.mouseClick(page.probe_button, LEFT)
+        qtbot.mouseClick(page.actions_row.buttons["probe"], LEFT)
     settle(qtbot, room)
     ref = asked.args[0]
     assert (ref.kind, ref.adapter, ref.title) == ("adapter", str(path), "Mine")
@@ -498,7 +497,7 @@ def test_continue_resumes_the_run_and_shows_the_training(
     resumed: list[Path] = []
     monkeypatch.setattr(room.workspace, "resume_training", lambda run: resumed.append(run) or object())
     page = open_page(qtbot, room)
-    qtbot.mouseClick(page.continue_button, LEFT)
+    qtbot.mouseClick(page.actions_row.buttons["go_on"], LEFT)
     assert resumed == [path]
     assert room.visited == ["train"]
 
@@ -538,11 +537,11 @@ def test_export_asks_for_the_dialog_and_open_folder_for_the_files(
     monkeypatch.setattr(QDesktopServices, "openUrl", open_url)
     page = open_page(qtbot, room)
     with qtbot.waitSignal(room.workspace.export_requested) as asked:
-        qtbot.mouseClick(page.export_button, LEFT)
+        qtbot.mouseClick(page.actions_row.buttons["export"], LEFT)
     assert asked.args == [path]
-    qtbot.mouseClick(page.folder_button, LEFT)
+    qtbot.mouseClick(page.actions_row.buttons["folder"], LEFT)
     assert room.notes == []
-    qtbot.mouseClick(page.folder_button, LEFT)
+    qtbot.mouseClick(page.actions_row.buttons["folder"], LEFT)
     assert [Path(one) for one in opened] == [path, path]
     assert room.notes == [("warning", f"The run is in {path}.")]
 

@@ -130,6 +130,7 @@ class EvaluatePage(QWidget):
         workspace = self._workspace
         workspace.scan_changed.connect(self._on_scan)
         workspace.models_changed.connect(self._on_models)
+        workspace.evaluation_requested.connect(self.form.check_only)
         workspace.training_changed.connect(self._on_training)
         self.form.changed.connect(self._update_run)
         self.run_button.clicked.connect(self.run)

@@ -243,6 +243,12 @@ class EvaluationForm(QWidget):
             if known == ref:
                 box.setChecked(checked)
 
+    def check_only(self, refs: Sequence[ModelRef]) -> None:
+        """Check these models, and zero-shot to compare them with."""
+        wanted = {(ref.backbone, ref.adapter) for ref in refs}
+        for known, box in self._boxes:
+            box.setChecked(known.kind == "zero_shot" or (known.backbone, known.adapter) in wanted)
+
     def checked_refs(self) -> tuple[ModelRef, ...]:
         """The models to evaluate."""
         return tuple(ref for ref, box in self._boxes if box.isChecked())

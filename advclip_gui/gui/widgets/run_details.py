@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHeaderView, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QWidget
 
 from advclip_gui.gui.evaluation_text import percent
 from advclip_gui.gui.run_text import STATES, moment
-from advclip_gui.gui.widgets.basics import Card, Muted
+from advclip_gui.gui.widgets.basics import Card, IconButton, Muted
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
 from advclip_gui.run_words import why_not_comparable
@@ -28,7 +28,10 @@ _NARROWEST = 64
 
 
 class RunDetails(Card):
-    """A table of two or more columns under a sentence."""
+    """A table of two or more columns under a sentence, and the note of a single run."""
+
+    note_wanted = Signal()
+    """The user wants to write about the run shown."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Start empty."""
@@ -40,7 +43,10 @@ class RunDetails(Card):
         self.place = ElidedLabel("", "caption", mode=Qt.TextElideMode.ElideLeft)
         self.place.setObjectName("runPlace")
         self.place.setAccessibleName("Folder of the run")
+        self.note = NoteLine()
+        self.note.wanted.connect(self.note_wanted)
         self.body.addWidget(self.sentence)
+        self.body.addWidget(self.note)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.place)
 
@@ -48,6 +54,7 @@ class RunDetails(Card):
         """Show one run, or compare several; those whose folder has not been read are left out."""
         known = [(run, records[run.path]) for run in runs if run.path in records]
         self.place.setVisible(len(known) == 1)
+        self.note.show_text(known[0][0].note if len(known) == 1 else "")
         self.table.setVisible(bool(known))
         if not known:
             self.set_title("Settings")
@@ -85,6 +92,32 @@ class RunDetails(Card):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         for column, (run, _) in enumerate(known, start=1):
             self.table.horizontalHeaderItem(column).setToolTip(run.name)
+
+
+class NoteLine(QWidget):
+    """The beginning of a note with a button to read and change it; hidden where there is none."""
+
+    wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        """Start hidden."""
+        super().__init__(parent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.text = ElidedLabel("", "", mode=Qt.TextElideMode.ElideRight)
+        self.text.setObjectName("runNote")
+        self.text.setAccessibleName("Note on the run")
+        self.button = IconButton("note-edit-outline", "Change the note (F4)", name="changeNote")
+        self.button.clicked.connect(self.wanted)
+        row.addWidget(self.text, 1)
+        row.addWidget(self.button)
+        self.hide()
+
+    def show_text(self, note: str) -> None:
+        """Show another note."""
+        self.text.setText(" ".join(note.split()))
+        self.text.setToolTip(note)
+        self.setVisible(bool(note))
 
 
 def run_sentence(run: RunSummary, record: RunRecord) -> str:

@@ -1,237 +1,39 @@
-"""The table of runs: sortable, filtered by words, several can be selected."""
+"""The table of runs: sortable, several can be selected, columns can be hidden, names edited in place."""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
+    QItemSelection,
     QItemSelectionModel,
-    QModelIndex,
-    QPersistentModelIndex,
+    QPoint,
     QSize,
-    QSortFilterProxyModel,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QFont
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemDelegate,
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QTableView,
+    QWidget,
+)
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.run_text import STATES, moment, when, with_change
-from advclip_gui.run_words import matches
-from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
+from advclip_gui.gui.widgets.run_columns import COLUMNS, HEADS, HIDDEN_AT_FIRST, KEYS, NAME, WIDTHS
+from advclip_gui.gui.widgets.run_model import RUN_ROLE, RunsModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from advclip_gui.engine.run_list import RunSummary
 
-Index = QModelIndex | QPersistentModelIndex
-
-SORT_ROLE = Qt.ItemDataRole.UserRole + 1
-RUN_ROLE = Qt.ItemDataRole.UserRole + 2
-
-NAME, DATA, BACKBONE, METHOD, PROTOCOL, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE = range(12)
-_HEADS = (
-    ("Name", "The run's name; without one, its folder."),
-    ("Data", "The image folder it was trained on."),
-    ("Backbone", "The CLIP model under the adapter."),
-    ("Method", "CLIP-LoRA has no adversary."),
-    ("Protocol", "How its figures were made; those of two protocols cannot be compared."),
-    ("Shots", "Training images per class."),
-    ("ε", "Epsilon of the robust accuracy and its norm."),
-    (
-        "Clean",
-        "Accuracy on unchanged test images; in brackets the change from zero-shot, in percentage points.",
-    ),
-    (
-        "Robust",
-        "Accuracy under the final attack, an upper bound; in brackets the change from zero-shot.",
-    ),
-    ("n", "Test images in the final evaluation."),
-    ("Started", "When the run began."),
-    ("State", "Whether it can be used, continued, or still runs."),
-)
-_WIDTHS = {
-    DATA: 104,
-    BACKBONE: 99,
-    METHOD: 108,
-    PROTOCOL: 82,
-    SHOTS: 54,
-    EPSILON: 82,
-    CLEAN: 108,
-    ROBUST: 116,
-    IMAGES: 60,
-    STARTED: 104,
-    STATE: 98,
-}
-_FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
-
-
-class RunsModel(QAbstractTableModel):
-    """One row per run; runs on the plot carry the colour of their line."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start empty."""
-        super().__init__(parent)
-        self._runs: tuple[RunSummary, ...] = ()
-        self._marks: dict[Path, str] = {}
-
-    @property
-    def runs(self) -> tuple[RunSummary, ...]:
-        """The runs, as the workspace lists them."""
-        return self._runs
-
-    def set_runs(self, runs: Sequence[RunSummary]) -> bool:
-        """Show other runs; True if rows came or went (and the selection with them)."""
-        same = [run.path for run in runs] == [run.path for run in self._runs]
-        if same:
-            self._runs = tuple(runs)
-            self._repaint()
-        else:
-            self.beginResetModel()
-            self._runs = tuple(runs)
-            self.endResetModel()
-        return not same
-
-    def set_marks(self, marks: Mapping[Path, str]) -> None:
-        """Set the colour role of the runs on the plot."""
-        if marks != self._marks:
-            self._marks = dict(marks)
-            self._repaint()
-
-    def _repaint(self) -> None:
-        if self._runs:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._runs) - 1, STATE))
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
-        """Number of runs."""
-        return 0 if parent.isValid() else len(self._runs)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
-        """Number of columns."""
-        return 0 if parent.isValid() else len(_HEADS)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> object:
-        """Column titles and what they mean."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADS[section][0]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _HEADS[section][1]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(section)
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """What a cell shows, sorts by and explains."""
-        run, column = self._runs[index.row()], index.column()
-        if role == RUN_ROLE:
-            return run
-        if role == Qt.ItemDataRole.DisplayRole:
-            return _shown(run, column)
-        if role == SORT_ROLE:
-            return _sorted_by(run, column)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _alignment(column)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return _explained(run, column)
-        if role == Qt.ItemDataRole.DecorationRole:
-            if column == STATE:
-                return theme.icon(STATES[run.state][1], STATES[run.state][2])
-            if column == NAME:
-                mark = self._marks.get(run.path)
-                return theme.icon("circle" if mark else "circle-outline", mark or "border_strong")
-        if role == Qt.ItemDataRole.FontRole and column == NAME:
-            return theme.current().font(weight=QFont.Weight.DemiBold)
-        if role == Qt.ItemDataRole.ForegroundRole and column == STATE:
-            return QColor(theme.current().colour(STATES[run.state][2]))
-        return None
-
-
-def _alignment(column: int) -> int:
-    side = Qt.AlignmentFlag.AlignRight if column in _FIGURES else Qt.AlignmentFlag.AlignLeft
-    return int(side | Qt.AlignmentFlag.AlignVCenter)
-
-
-def _shown(run: RunSummary, column: int) -> str:
-    texts = {
-        NAME: run.name,
-        DATA: run.data,
-        BACKBONE: run.backbone.removesuffix(" (bundled)"),
-        METHOD: run.method,
-        PROTOCOL: run.protocol.capitalize(),
-        SHOTS: str(run.shots),
-        EPSILON: radius_text(run.epsilon, run.norm).replace(" in ", " "),
-        CLEAN: with_change(run.clean, run.zero_shot_clean),
-        ROBUST: with_change(run.robust, run.zero_shot_robust),
-        IMAGES: "–" if run.n is None else f"{run.n:,}",
-        STARTED: when(run.started),
-        STATE: STATES[run.state][0],
-    }
-    return texts[column]
-
-
-def _sorted_by(run: RunSummary, column: int) -> object:
-    def known(value: float | None) -> float:
-        return -1.0 if value is None else float(value)
-
-    numbers = {
-        SHOTS: float(run.shots),
-        EPSILON: run.epsilon,
-        CLEAN: known(run.clean),
-        ROBUST: known(run.robust),
-        IMAGES: known(run.n),
-        STARTED: run.started,
-    }
-    return numbers[column] if column in numbers else _shown(run, column).casefold()
-
-
-def _explained(run: RunSummary, column: int) -> str:
-    if column == STATE:
-        return STATES[run.state][3]
-    if column == STARTED:
-        return moment(run.started)
-    if column in {CLEAN, ROBUST}:
-        share, base = (
-            (run.clean, run.zero_shot_clean) if column == CLEAN else (run.robust, run.zero_shot_robust)
-        )
-        if share is None:
-            return "This run has no final evaluation."
-        before = "" if base is None else f"Zero-shot: {100 * base:.1f} %. "
-        told = f"{before}This adapter: {100 * share:.1f} % of {run.n or 0:,} test images."
-        return f"{told} {PROTOCOL_SENTENCES[run.protocol]}"
-    if column == PROTOCOL:
-        return PROTOCOL_SENTENCES[run.protocol]
-    if column == EPSILON:
-        return radius_text(run.epsilon, run.norm)
-    if column == NAME:
-        return f"{run.name}\n{run.path}"
-    if column == BACKBONE:
-        return run.backbone
-    return _shown(run, column)
-
-
-class _Proxy(QSortFilterProxyModel):
-    """Sorts by the figures behind the text and keeps the runs that contain every word."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setSortRole(SORT_ROLE)
-        self.words = ""
-
-    def set_words(self, words: str) -> None:
-        self.words = words
-        self.invalidate()
-
-    def filterAcceptsRow(self, row: int, parent: Index) -> bool:
-        run = self.sourceModel().index(row, NAME).data(RUN_ROLE)
-        return matches(run, self.words)
+__all__ = ["RUN_ROLE", "RunTable"]
 
 
 class RunTable(QTableView):
@@ -246,10 +48,13 @@ class RunTable(QTableView):
         self.setObjectName("runTable")
         self.setAccessibleName("Runs")
         self.setToolTip("Select several runs (Ctrl or Shift) to compare them.")
+        self._quiet = False
+        self._kept: tuple[list[Path], Path | None, int] = ([], None, 0)
+        self._waiting: Sequence[RunSummary] | None = None
         self.runs = RunsModel(self)
-        self._proxy = _Proxy(self)
-        self._proxy.setSourceModel(self.runs)
-        self.setModel(self._proxy)
+        self.runs.modelAboutToBeReset.connect(self._keep)
+        self.setModel(self.runs)
+        self.runs.modelReset.connect(self._restore)
         self.setProperty("frameless", True)
         self.setShowGrid(False)
         self.setWordWrap(False)
@@ -263,64 +68,146 @@ class RunTable(QTableView):
         self.setIconSize(QSize(look.l, look.l))
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(look.control_height + look.xs)
+        self._make_header()
+        sorting = self.runs.sorting
+        self.setSortingEnabled(True)  # sorts by the first column at once
+        self.sortByColumn(*sorting)
+        self.selectionModel().selectionChanged.connect(self._on_selection)
+        theme.signals().changed.connect(self.viewport().update)
+
+    def _make_header(self) -> None:
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(48)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in _WIDTHS.items():
+        for column, width in WIDTHS.items():
             header.resizeSection(column, width)
-        self.setSortingEnabled(True)
-        self.sortByColumn(STARTED, Qt.SortOrder.DescendingOrder)
-        self._quiet = False
-        self.selectionModel().selectionChanged.connect(self._on_selection)
-        theme.signals().changed.connect(self.viewport().update)
+        for column in HIDDEN_AT_FIRST:
+            self.setColumnHidden(column, True)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(self._ask_for_columns)
+
+    # --- what is shown ------------------------------------------------------------------------
 
     def set_runs(self, runs: Sequence[RunSummary]) -> None:
         """Show other runs; those selected stay so, and where none is, the newest shown is."""
-        before = [run.path for run in self.selected()]
+        if self.state() == QAbstractItemView.State.EditingState:
+            self._waiting = runs  # a name being typed is not taken from under the hands
+            return
         self._quiet = True
-        if self.runs.set_runs(runs):
-            self._select(before)
-        if not self.selected():
-            self._select_first()
+        self.runs.set_runs(runs)
+        self._select_something()
         self._quiet = False
         self.selection_changed.emit()
 
-    def set_filter(self, words: str) -> None:
-        """Show only the runs that contain every word."""
+    def set_filter(self, words: str, state: str = "", method: str = "") -> None:
+        """Show only the runs that contain every word, in one state and of one method."""
         before = [run.path for run in self.selected()]
-        self._quiet = True  # Qt tells nobody of selected rows that the filter takes away
-        self._proxy.set_words(words)
-        if not self.selected():
-            self._select_first()
+        self._quiet = True
+        self.runs.set_filter(words, state, method)
+        self._select_something()
         self._quiet = False
         if [run.path for run in self.selected()] != before:
             self.selection_changed.emit()
 
+    def closeEditor(self, editor: QWidget, hint: QAbstractItemDelegate.EndEditHint) -> None:
+        """Show what came in while a name was typed."""
+        super().closeEditor(editor, hint)
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self.set_runs(waiting)
+
+    def edit_name(self) -> None:
+        """Open the editor in the selected run's name."""
+        rows = self.selectionModel().selectedRows(NAME)
+        if len(rows) == 1:
+            self.setCurrentIndex(rows[0])
+            self.edit(rows[0])
+
+    # --- what is selected ---------------------------------------------------------------------
+
     def selected(self) -> list[RunSummary]:
         """Selected runs, from top to bottom."""
         rows = sorted(index.row() for index in self.selectionModel().selectedRows(NAME))
-        return [self._proxy.index(row, NAME).data(RUN_ROLE) for row in rows]
+        return [self.runs.rows[row] for row in rows]
 
     def shown(self) -> list[RunSummary]:
         """Runs that pass the filter, from top to bottom."""
-        return [self._proxy.index(row, NAME).data(RUN_ROLE) for row in range(self._proxy.rowCount())]
+        return list(self.runs.rows)
 
     def select(self, paths: Sequence[Path]) -> None:
-        """Select these runs only."""
-        self.clearSelection()
-        self._select(paths)
+        """Select these runs only, and scroll to the first."""
+        wanted, selection = set(paths), QItemSelection()
+        rows = [row for row, run in enumerate(self.runs.rows) if run.path in wanted]
+        for row in rows:
+            index = self.runs.index(row, NAME)
+            selection.select(index, index)
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        self.selectionModel().select(selection, flags)
+        if rows:
+            self.scrollTo(self.runs.index(rows[0], NAME))
 
-    def _select(self, paths: Sequence[Path]) -> None:
-        flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
-        for row, run in enumerate(self.shown()):
-            if run.path in paths:
-                self.selectionModel().select(self._proxy.index(row, NAME), flags)
-
-    def _select_first(self) -> None:
-        if self._proxy.rowCount():
+    def _select_something(self) -> None:
+        if self.runs.rows and not self.selectionModel().hasSelection():
             self.selectRow(0)
 
     def _on_selection(self) -> None:
         if not self._quiet:
             self.selection_changed.emit()
+
+    def _keep(self) -> None:
+        """Remember what other rows would make Qt forget."""
+        current = self.currentIndex()
+        path = self.runs.rows[current.row()].path if current.isValid() else None
+        self._kept = ([run.path for run in self.selected()], path, self.verticalScrollBar().value())
+
+    def _restore(self) -> None:
+        paths, current, scrolled = self._kept
+        quiet, self._quiet = self._quiet, True
+        self.select(paths)
+        for row, run in enumerate(self.runs.rows):
+            if run.path == current:
+                flag = QItemSelectionModel.SelectionFlag.NoUpdate
+                self.selectionModel().setCurrentIndex(self.runs.index(row, NAME), flag)
+        self.verticalScrollBar().setValue(scrolled)
+        self._quiet = quiet
+
+    # --- columns ------------------------------------------------------------------------------
+
+    def columns_menu(self) -> QMenu:
+        """Make the menu that shows and hides columns; the name stays."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for column in COLUMNS:
+            if column != NAME:
+                action = menu.addAction("Epsilon" if HEADS[column][0] == "ε" else HEADS[column][0])
+                action.setCheckable(True)
+                action.setChecked(not self.isColumnHidden(column))
+                action.toggled.connect(partial(self._show_column, column))
+        return menu
+
+    def _ask_for_columns(self, place: QPoint) -> None:
+        self.columns_menu().popup(self.horizontalHeader().mapToGlobal(place))
+
+    def _show_column(self, column: int, shown: bool) -> None:
+        self.setColumnHidden(column, not shown)
+
+    def arrangement(self) -> str:
+        """Sorting and hidden columns, to remember."""
+        column, order = self.runs.sorting
+        hidden = [KEYS[column] for column in COLUMNS if self.isColumnHidden(column)]
+        falling = order == Qt.SortOrder.DescendingOrder
+        return json.dumps({"sort": KEYS[column], "falling": falling, "hidden": hidden})
+
+    def arrange(self, stored: str) -> None:
+        """Take up a remembered arrangement; what is damaged is as if it were absent."""
+        try:
+            values = json.loads(stored)
+            column = KEYS.index(values["sort"])
+            hidden = {KEYS.index(key) for key in values["hidden"] if key in KEYS}
+        except (ValueError, TypeError, KeyError):
+            return
+        for one in COLUMNS:
+            self.setColumnHidden(one, one in hidden and one != NAME)
+        falling = bool(values.get("falling"))
+        self.sortByColumn(column, Qt.SortOrder.DescendingOrder if falling else Qt.SortOrder.AscendingOrder)

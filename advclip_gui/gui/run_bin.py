@@ -1,0 +1,93 @@
+"""Move run folders to the system's bin and back; for a worker thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QFile
+
+from advclip_gui.engine.errors import StorageError, UserError
+from advclip_gui.engine.files import storage_error
+from advclip_gui.engine.run_removal import check_removable, delete_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from advclip_gui.engine.control import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """A run in the bin: where it was, and where it is now ("" where the system does not tell)."""
+
+    path: Path
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinOutcome:
+    """What became of several runs.
+
+    Attributes:
+        binned: those in the bin now.
+        without_bin: those the system has no bin for, e.g. on a network drive; they are where they were.
+        refused: a sentence for each that stays, e.g. because it is in training.
+    """
+
+    binned: tuple[Binned, ...] = ()
+    without_bin: tuple[Path, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def move_to_bin(paths: Sequence[Path], control: Control) -> BinOutcome:
+    """Move run folders to the bin, one after the other."""
+    binned: list[Binned] = []
+    without: list[Path] = []
+    refused: list[str] = []
+    for path in paths:
+        control.check()
+        try:
+            check_removable(path)
+        except UserError as error:
+            refused.append(str(error))
+            continue
+        moved, place = QFile.moveToTrash(str(path))
+        if moved:
+            binned.append(Binned(path, place or ""))
+        else:
+            without.append(path)
+    return BinOutcome(tuple(binned), tuple(without), tuple(refused))
+
+
+def put_back(binned: Sequence[Binned], control: Control) -> list[Path]:
+    """Take runs out of the bin again.
+
+    Raises:
+        StorageError: one is no longer there, or its place is taken.
+    """
+    back: list[Path] = []
+    for one in binned:
+        control.check()
+        place = Path(one.place)
+        if not one.place or not place.is_dir():
+            raise StorageError(f"The run {one.path.name} is no longer in the bin.")
+        if one.path.exists():
+            raise StorageError(f"{one.path} exists again; the run stays in the bin, in {place}.")
+        try:
+            place.rename(one.path)
+            # What desktops following freedesktop.org keep about a file in the bin.
+            (place.parent.parent / "info" / f"{place.name}.trashinfo").unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(one.path, error) from error
+        back.append(one.path)
+    return back
+
+
+def delete_for_good(paths: Sequence[Path], control: Control) -> list[Path]:
+    """Delete run folders where there is no bin. Raises `UserError` at the first that cannot be."""
+    for path in paths:
+        control.check()
+        delete_run(path)
+    return list(paths)

@@ -1,0 +1,145 @@
+"""The columns of the table of runs: titles, what a cell shows, sorts by and explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+
+from advclip_gui.gui.run_text import STATES, moment, when, with_change
+from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from advclip_gui.engine.run_list import RunSummary
+
+NAME, DATA, BACKBONE, METHOD, PROTOCOL, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE, NOTE = range(
+    13
+)
+COLUMNS = range(NOTE + 1)
+HEADS = (
+    ("Name", "The run's name; without one, its folder. F2 renames it."),
+    ("Data", "The image folder it was trained on."),
+    ("Backbone", "The CLIP model under the adapter."),
+    ("Method", "CLIP-LoRA has no adversary."),
+    ("Protocol", "How its figures were made; those of two protocols cannot be compared."),
+    ("Shots", "Training images per class."),
+    ("ε", "Epsilon of the robust accuracy and its norm."),
+    (
+        "Clean",
+        "Accuracy on unchanged test images; in brackets the change from zero-shot, in percentage points.",
+    ),
+    (
+        "Robust",
+        "Accuracy under the final attack, an upper bound; in brackets the change from zero-shot.",
+    ),
+    ("n", "Test images in the final evaluation."),
+    ("Started", "When the run began."),
+    ("State", "Whether it can be used, continued, or still runs."),
+    ("Note", "What you wrote about the run."),
+)
+KEYS = (
+    *("name", "data", "backbone", "method", "protocol", "shots", "epsilon"),
+    *("clean", "robust", "images", "started", "state", "note"),
+)
+"""What a column is called in stored preferences."""
+WIDTHS = {
+    DATA: 104,
+    BACKBONE: 99,
+    METHOD: 108,
+    PROTOCOL: 82,
+    SHOTS: 54,
+    EPSILON: 82,
+    CLEAN: 108,
+    ROBUST: 116,
+    IMAGES: 60,
+    STARTED: 104,
+    STATE: 114,
+    NOTE: 160,
+}
+HIDDEN_AT_FIRST = frozenset({NOTE})
+_FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
+
+
+def alignment(column: int) -> int:
+    """Figures stand at the right, words at the left."""
+    side = Qt.AlignmentFlag.AlignRight if column in _FIGURES else Qt.AlignmentFlag.AlignLeft
+    return int(side | Qt.AlignmentFlag.AlignVCenter)
+
+
+def _state(run: RunSummary) -> str:
+    title = STATES[run.state][0]
+    if run.state == "running" and run.total_steps:
+        return f"{title} {100 * run.step // run.total_steps} %"
+    return title
+
+
+_SHOWN: dict[int, Callable[[RunSummary], str]] = {
+    NAME: lambda run: run.name,
+    DATA: lambda run: run.data,
+    BACKBONE: lambda run: run.backbone.removesuffix(" (bundled)"),
+    METHOD: lambda run: run.method,
+    PROTOCOL: lambda run: run.protocol.capitalize(),
+    SHOTS: lambda run: str(run.shots),
+    EPSILON: lambda run: radius_text(run.epsilon, run.norm).replace(" in ", " "),
+    CLEAN: lambda run: with_change(run.clean, run.zero_shot_clean),
+    ROBUST: lambda run: with_change(run.robust, run.zero_shot_robust),
+    IMAGES: lambda run: "–" if run.n is None else f"{run.n:,}",
+    STARTED: lambda run: when(run.started),
+    STATE: _state,
+    NOTE: lambda run: run.note.split("\n", 1)[0],
+}
+
+
+def shown(run: RunSummary, column: int) -> str:
+    """What a cell says."""
+    return _SHOWN[column](run)
+
+
+def _known(value: float | None) -> float:
+    return -1.0 if value is None else float(value)
+
+
+_SORTED: dict[int, Callable[[RunSummary], float]] = {
+    SHOTS: lambda run: float(run.shots),
+    EPSILON: lambda run: run.epsilon,
+    CLEAN: lambda run: _known(run.clean),
+    ROBUST: lambda run: _known(run.robust),
+    IMAGES: lambda run: _known(run.n),
+    STARTED: lambda run: run.started,
+}
+
+
+def sorted_by(run: RunSummary, column: int) -> float | str:
+    """What a column sorts by: the figure behind the text."""
+    return _SORTED[column](run) if column in _SORTED else shown(run, column).casefold()
+
+
+def explained(run: RunSummary, column: int) -> str:
+    """A cell's tooltip."""
+    if column == STATE:
+        steps = f" Step {run.step:,} of {run.total_steps:,}." if run.state == "running" else ""
+        return STATES[run.state][3] + steps
+    if column == STARTED:
+        return moment(run.started)
+    if column in {CLEAN, ROBUST}:
+        return _figure(run, column)
+    if column == PROTOCOL:
+        return PROTOCOL_SENTENCES[run.protocol]
+    if column == EPSILON:
+        return radius_text(run.epsilon, run.norm)
+    if column == NAME:
+        return "\n".join(part for part in (run.name, str(run.path), run.note) if part)
+    if column == BACKBONE:
+        return run.backbone
+    return run.note if column == NOTE else shown(run, column)
+
+
+def _figure(run: RunSummary, column: int) -> str:
+    share, base = (run.clean, run.zero_shot_clean) if column == CLEAN else (run.robust, run.zero_shot_robust)
+    if share is None:
+        return "This run has no final evaluation."
+    before = "" if base is None else f"Zero-shot: {100 * base:.1f} %. "
+    told = f"{before}This adapter: {100 * share:.1f} % of {run.n or 0:,} test images."
+    return f"{told} {PROTOCOL_SENTENCES[run.protocol]}"
