@@ -25,7 +25,7 @@ _LAYOUT_WIDTH = 188
 
 
 class FolderCard(UntitledCard):
-    """Folder, counts and buttons in one line; the progress of a scan beneath."""
+    """Folder and buttons, counts and layout; the progress of a scan beneath."""
 
     open_clicked = Signal()
     file_clicked = Signal()
@@ -77,11 +77,16 @@ class FolderCard(UntitledCard):
         row.setSpacing(look.m)
         row.addWidget(self._glyph)
         row.addLayout(names, 1)
-        row.addLayout(self._badges)
-        row.addWidget(self.layout_box)
         for button in (self.rescan_button, self.demo_button, self.file_button, self.open_button):
             row.addWidget(button)
         self.body.addLayout(row)
+        # A line of its own: in a narrow window one line would not hold it all.
+        facts = QHBoxLayout()
+        facts.setSpacing(look.m)
+        facts.addLayout(self._badges)
+        facts.addStretch(1)
+        facts.addWidget(self.layout_box)
+        self.body.addLayout(facts)
 
         self.progress = ProgressRow("scan")
         self.body.addWidget(self.progress)
