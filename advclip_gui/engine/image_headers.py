@@ -5,6 +5,7 @@ Whatever is not quite plain is left to Pillow, so that there is one judge of odd
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -50,6 +51,22 @@ def plain_facts(stream: BinaryIO, head: bytes, tail: bytes) -> ImageFacts | None
     if head.startswith(_PNG_SIGNATURE):
         return _png(head) if tail[-8:-4] == b"IEND" else None
     return None
+
+
+def stream_ends_properly(stream: BinaryIO, image_format: str) -> bool:
+    """Whether the last bytes show that an image is complete; False where that cannot be told."""
+    head = stream.read(12)
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - 64))
+    tail = stream.read()
+    if image_format in {"JPEG", "MPO"} or head.startswith(b"\xff\xd8"):
+        # Some cameras pad with zeros after the end-of-image marker.
+        return tail.rstrip(b"\0").endswith(b"\xff\xd9")
+    if head.startswith(b"\x89PNG"):
+        return tail[-8:-4] == b"IEND"
+    if head[:4] == b"RIFF":
+        return int.from_bytes(head[4:8], "little") + 8 <= size
+    return False
 
 
 def _jpeg(stream: BinaryIO, head: bytes) -> ImageFacts | None:

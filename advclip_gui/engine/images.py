@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from advclip_gui.engine.errors import ImageError
 from advclip_gui.engine.file_access import DamagedZipError, NotRegularError, OversizeError, open_file
-from advclip_gui.engine.image_headers import HEAD, TAIL, ImageFacts, plain_facts
+from advclip_gui.engine.image_headers import HEAD, TAIL, ImageFacts, plain_facts, stream_ends_properly
 from advclip_gui.engine.image_modes import ALPHA_MODES, is_sixteen_bit, to_rgb, upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     import numpy as np
     from numpy.typing import NDArray
@@ -322,24 +321,9 @@ def _ends_properly(path: Path, image_format: str = "") -> bool:
     """Whether the last bytes show that the file is complete; False where that cannot be told."""
     try:
         with open_file(path) as stream:
-            return _stream_ends_properly(stream, image_format)
+            return stream_ends_properly(stream, image_format)
     except OSError:
         return False
-
-
-def _stream_ends_properly(stream: BinaryIO, image_format: str) -> bool:
-    head = stream.read(12)
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, size - 64))
-    tail = stream.read()
-    if image_format in {"JPEG", "MPO"} or head.startswith(b"\xff\xd8"):
-        # Some cameras pad with zeros after the end-of-image marker.
-        return tail.rstrip(b"\0").endswith(b"\xff\xd9")
-    if head.startswith(b"\x89PNG"):
-        return tail[-8:-4] == b"IEND"
-    if head[:4] == b"RIFF":
-        return int.from_bytes(head[4:8], "little") + 8 <= size
-    return False
 
 
 def _may_have_orientation(image: Image) -> bool:
