@@ -41,6 +41,14 @@ class BinOutcome:
     refused: tuple[str, ...] = ()
 
 
+def to_bin(path: Path) -> tuple[bool, str]:
+    """Hand a folder to the system's bin: whether it took it, and where it is there ("" if not told)."""
+    handle = QFile(str(path))
+    moved = handle.moveToTrash()
+    place = handle.fileName()
+    return moved, place if moved and place != str(path) else ""
+
+
 def move_to_bin(paths: Sequence[Path], control: Control) -> BinOutcome:
     """Move run folders to the bin, one after the other."""
     binned: list[Binned] = []
@@ -53,9 +61,9 @@ def move_to_bin(paths: Sequence[Path], control: Control) -> BinOutcome:
         except UserError as error:
             refused.append(str(error))
             continue
-        moved, place = QFile.moveToTrash(str(path))
+        moved, place = to_bin(path)
         if moved:
-            binned.append(Binned(path, place or ""))
+            binned.append(Binned(path, place))
         else:
             without.append(path)
     return BinOutcome(tuple(binned), tuple(without), tuple(refused))

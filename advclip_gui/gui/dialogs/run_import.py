@@ -146,6 +146,7 @@ class RunImportDialog(QDialog):
             self._looking = None
             self.found.setText(error.sentence)
             self.found.set_role("bad")
+            self._fit()
 
     def _show_plan(self) -> None:
         plan = self._plan
@@ -155,6 +156,14 @@ class RunImportDialog(QDialog):
         if plan is not None and plan.missing_data:
             self.data.setPlaceholderText(plan.missing_data)
         self._update()
+        self._fit()
+
+    def _fit(self) -> None:
+        """Make room for sentences that wrap: a dialog does not grow for them by itself."""
+        for label in (self.found, self.data_note):
+            width = max(self.width(), self.minimumWidth()) - 2 * theme.current().xl
+            label.setMinimumHeight(label.heightForWidth(width) if label.text() else 0)
+        self.adjustSize()
 
     def _update(self) -> None:
         text = self.data.text().strip()
@@ -239,7 +248,7 @@ def plan_sentence(plan: ImportPlan) -> str:
     parts = [
         f"{settings.name or plan.source.name}: {settings.method} on {settings.backbone.name}, "
         f"{settings.data.shots} shots, {STATE_TITLES[state].lower()}.",
-        f"{len(plan.files):,} files, {plan.size / 2**20:.1f} MB.",
+        f"{len(plan.files):,} files, {max(plan.size / 1e6, 0.1):.1f} MB.",
     ]
     if plan.missing_checkpoint:
         parts.append(f"Its backbone's checkpoint is not on this machine ({plan.missing_checkpoint}).")

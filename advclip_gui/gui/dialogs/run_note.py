@@ -87,6 +87,7 @@ class DeleteQuestion(QMessageBox):
         keep = self.addButton("Keep", QMessageBox.ButtonRole.RejectRole)
         self.setDefaultButton(keep)
         self.setEscapeButton(keep)
+        keep.setFocus()
         self.buttonClicked.connect(self._on_clicked)
 
     def _on_clicked(self, button: object) -> None:

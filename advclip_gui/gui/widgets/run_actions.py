@@ -30,7 +30,7 @@ _BUTTONS = (
 )
 _SMALL = (
     ("rename", "Rename", "pencil-outline", "renameRun", "Give the run another name (F2)", "F2"),
-    ("note", "Note …", "note-edit-outline", "noteRun", "Write something about the run (F4)", "F4"),
+    ("note", "Note…", "note-edit-outline", "noteRun", "Write something about the run (F4)", "F4"),
     ("folder", "Open folder", "folder-open-outline", "openRunFolder", "Show the run's files", ""),
     (
         "bin",

@@ -45,20 +45,20 @@ KEYS = (
 )
 """What a column is called in stored preferences."""
 WIDTHS = {
-    DATA: 104,
-    BACKBONE: 99,
-    METHOD: 108,
-    PROTOCOL: 82,
+    DATA: 100,
+    BACKBONE: 98,
+    METHOD: 104,
+    PROTOCOL: 78,
     SHOTS: 54,
-    EPSILON: 82,
-    CLEAN: 108,
-    ROBUST: 116,
+    EPSILON: 80,
+    CLEAN: 120,
+    ROBUST: 120,
     IMAGES: 60,
     STARTED: 104,
-    STATE: 114,
+    STATE: 124,
     NOTE: 160,
 }
-HIDDEN_AT_FIRST = frozenset({NOTE})
+HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE})
 _FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
 
 

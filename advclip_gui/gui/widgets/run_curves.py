@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.run_record import RunRecord
+    from advclip_gui.gui.widgets.plot_series import Style
 
 ROLES = ("robust", "clean", "adversarial", "violet", "amber", "rose", "sky")
 """Colours of the lines, in the order of the table; more runs than these are not drawn."""
@@ -89,8 +90,10 @@ class RunCurves(UntitledCard):
             if mixed:
                 label = f"{label} ({tags[run.path]})"
             interval = (curve.low, curve.high) if len(self._runs) == 1 else None
+            # Beyond three, every other line shows its points: not by colour alone.
+            style: Style = "marked" if len(self._runs) > 3 and ROLES.index(role) % 2 else "solid"
             self.plot.set_series(
-                str(run.path), curve.steps, curve.shares, label, "solid", role, interval=interval
+                str(run.path), curve.steps, curve.shares, label, style, role, interval=interval
             )
             if len(self._runs) == 1:
                 self._draw_comparison(record, kind)
@@ -105,8 +108,11 @@ class RunCurves(UntitledCard):
         self._name(set(tags.values()))
         self.plot.set_total(max((self._steps_of(run) for run in self._runs), default=0))
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
-        self.sentence.setText("No accuracy was measured in training." if self._missing() else "")
-        self.stack.setCurrentIndex(1 if self._missing() else 0)
+        sentence = "No run is selected." if not self._runs else ""
+        if self._missing():
+            sentence = "No accuracy was measured in training."
+        self.sentence.setText(sentence)
+        self.stack.setCurrentIndex(1 if sentence else 0)
 
     def _tag(self, run: RunSummary) -> str:
         settings = self._records[run.path].settings

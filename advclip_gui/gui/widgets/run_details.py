@@ -38,6 +38,7 @@ class RunDetails(Card):
         super().__init__("Settings", parent)
         self.sentence = Muted("")
         self.sentence.setObjectName("runSentence")
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.table = FigureTable(name="runSettings", label="Settings")
         self.table.setProperty("frameless", True)
         self.place = ElidedLabel("", "caption", mode=Qt.TextElideMode.ElideLeft)
@@ -49,6 +50,7 @@ class RunDetails(Card):
         self.body.addWidget(self.note)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.place)
+        self.body.addStretch(0)
 
     def show_runs(self, runs: Sequence[RunSummary], records: Mapping[Path, RunRecord]) -> None:
         """Show one run, or compare several; those whose folder has not been read are left out."""

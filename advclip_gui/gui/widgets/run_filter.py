@@ -35,7 +35,7 @@ class RunFilter(QWidget):
         self.words.setPlaceholderText("Filter by name, data, note …")
         self.words.setToolTip("Show only the runs that contain all these words, in any column (Ctrl+F).")
         self.words.setClearButtonEnabled(True)
-        self.words.setMinimumWidth(14 * look.l)
+        self.words.setMinimumWidth(10 * look.l)
         self.state = self._make_box("runStateFilter", "State of the runs shown")
         self.method = self._make_box("runMethodFilter", "Method of the runs shown")
         self.state.addItem("All states", "")

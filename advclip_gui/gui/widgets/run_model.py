@@ -34,6 +34,9 @@ Index = QModelIndex | QPersistentModelIndex
 
 RUN_ROLE = Qt.ItemDataRole.UserRole + 2
 
+_FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
+_NAME_FLAGS = _FLAGS | Qt.ItemFlag.ItemIsEditable
+
 
 class RunsModel(QAbstractTableModel):
     """One row per run that passes the filter; runs on the plot carry the colour of their line."""
@@ -134,8 +137,7 @@ class RunsModel(QAbstractTableModel):
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Names can be edited in place."""
-        flags = super().flags(index)
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == NAME else flags
+        return _NAME_FLAGS if index.column() == NAME else _FLAGS
 
     def setData(self, index: Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Ask for another name; it is shown when it has been written."""
