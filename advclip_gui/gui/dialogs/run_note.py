@@ -15,6 +15,8 @@ from advclip_gui.gui.widgets.basics import Button, Muted, PrimaryButton, TextLab
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PySide6.QtGui import QShowEvent
+
     from advclip_gui.engine.run_list import RunSummary
 
 
@@ -84,11 +86,15 @@ class DeleteQuestion(QMessageBox):
             "The disk they are on has none. Once deleted, their adapters and figures cannot be brought back."
         )
         self.delete_button = self.addButton("Delete for good", QMessageBox.ButtonRole.DestructiveRole)
-        keep = self.addButton("Keep", QMessageBox.ButtonRole.RejectRole)
-        self.setDefaultButton(keep)
-        self.setEscapeButton(keep)
-        keep.setFocus()
+        self.keep_button = self.addButton("Keep", QMessageBox.ButtonRole.RejectRole)
+        self.setDefaultButton(self.keep_button)
+        self.setEscapeButton(self.keep_button)
         self.buttonClicked.connect(self._on_clicked)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Enter must not delete: the other button has the focus."""
+        super().showEvent(event)
+        self.keep_button.setFocus()
 
     def _on_clicked(self, button: object) -> None:
         if button is self.delete_button:

@@ -15,7 +15,7 @@ from advclip_gui.gui.run_record import RunRecord, read_records
 from advclip_gui.gui.run_watch import RunWatch
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PageHeader, PrimaryButton, TextLabel
 from advclip_gui.gui.widgets.run_actions import RunActions
-from advclip_gui.gui.widgets.run_curves import RunCurves
+from advclip_gui.gui.widgets.run_curves import ROLES, RunCurves
 from advclip_gui.gui.widgets.run_details import RunDetails
 from advclip_gui.gui.widgets.run_filter import RunFilter
 from advclip_gui.gui.widgets.run_table import RunTable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.workspace import Workspace
 
 _SUBTITLE = "Every run on this machine, started in this window or from the command line."
-MOST_COMPARED = 12
+MOST_COMPARED = len(ROLES)
 """Runs whose folders are read at once; more can be selected for the bin."""
 
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 from advclip_gui.gui import theme
 from advclip_gui.gui.run_text import CONTINUABLE
 from advclip_gui.gui.widgets.basics import Button, IconButton, TextLabel
+from advclip_gui.gui.widgets.run_curves import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,8 +126,12 @@ def _one_backbone(runs: Sequence[RunSummary]) -> bool:
 
 def _reason(runs: Sequence[RunSummary], record: RunRecord | None, training: bool) -> str:
     """Why something is not offered."""
-    if len(runs) != 1:
-        return f"{len(runs)} runs selected: compared below." if runs else "No run is selected."
+    if not runs:
+        return "No run is selected."
+    if len(runs) > 1:
+        most = len(ROLES)
+        which = f"the first {most} are " if len(runs) > most else ""
+        return f"{len(runs):,} runs selected: {which}compared below."
     run = runs[0]
     if run.state in CONTINUABLE and record is not None:
         if not record.has_checkpoint:

@@ -45,17 +45,17 @@ KEYS = (
 )
 """What a column is called in stored preferences."""
 WIDTHS = {
-    DATA: 100,
-    BACKBONE: 98,
-    METHOD: 104,
-    PROTOCOL: 78,
-    SHOTS: 54,
-    EPSILON: 80,
-    CLEAN: 120,
-    ROBUST: 120,
+    DATA: 108,
+    BACKBONE: 96,
+    METHOD: 112,
+    PROTOCOL: 76,
+    SHOTS: 52,
+    EPSILON: 76,
+    CLEAN: 116,
+    ROBUST: 118,
     IMAGES: 60,
-    STARTED: 104,
-    STATE: 124,
+    STARTED: 98,
+    STATE: 134,
     NOTE: 160,
 }
 HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE})

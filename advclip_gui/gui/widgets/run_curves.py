@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.widgets.plot_series import Style
 
 ROLES = ("robust", "clean", "adversarial", "violet", "amber", "rose", "sky")
-"""Colours of the lines, in the order of the table; more runs than these are not drawn."""
+"""Colours of the lines, in the order of the table; more runs than these are not compared."""
 
 _TITLE = "Accuracy while training"
 

@@ -32,7 +32,7 @@ class RunFilter(QWidget):
         self.words = QLineEdit()
         self.words.setObjectName("runFilter")
         self.words.setAccessibleName("Filter runs")
-        self.words.setPlaceholderText("Filter by name, data, note …")
+        self.words.setPlaceholderText("Filter runs …")
         self.words.setToolTip("Show only the runs that contain all these words, in any column (Ctrl+F).")
         self.words.setClearButtonEnabled(True)
         self.words.setMinimumWidth(10 * look.l)

@@ -50,6 +50,7 @@ class RunTable(QTableView):
         self.setToolTip("Select several runs (Ctrl or Shift) to compare them.")
         self._quiet = False
         self._kept: tuple[list[Path], Path | None, int] = ([], None, 0)
+        self._first_selected = 0
         self._waiting: Sequence[RunSummary] | None = None
         self.runs = RunsModel(self)
         self.runs.modelAboutToBeReset.connect(self._keep)
@@ -148,10 +149,15 @@ class RunTable(QTableView):
             self.scrollTo(self.runs.index(rows[0], NAME))
 
     def _select_something(self) -> None:
+        """Where all that was selected is gone, its neighbour takes its place."""
         if self.runs.rows and not self.selectionModel().hasSelection():
-            self.selectRow(0)
+            self.selectRow(min(self._first_selected, len(self.runs.rows) - 1))
+        rows = self.selectionModel().selectedRows(NAME)
+        self._first_selected = min((index.row() for index in rows), default=0)
 
     def _on_selection(self) -> None:
+        rows = self.selectionModel().selectedRows(NAME)
+        self._first_selected = min((index.row() for index in rows), default=0)
         if not self._quiet:
             self.selection_changed.emit()
 
