@@ -9,7 +9,6 @@ from advclip_gui.engine.backbones import Backbone, load_backbone
 from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.datasets.drawing import draw_split, scan_data
 from advclip_gui.engine.datasets.loading import load_pixels, load_whole
-from advclip_gui.engine.datasets.sampling import Sample, Split
 from advclip_gui.engine.errors import DataError
 from advclip_gui.engine.events import Log
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import DatasetScan, Problem
+    from advclip_gui.engine.datasets.sampling import Sample, Split
     from advclip_gui.engine.model_input import InputForm
     from advclip_gui.settings import RunSettings
 

@@ -15,6 +15,7 @@ from advclip_gui.engine.devices import choose_device, describe_device, keep_free
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.recipe_facts import RecipeFacts, describe_recipe, matmul_rate
 from advclip_gui.engine.runs import RunFolder
+from advclip_gui.engine.split_modules import join_projections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -126,6 +127,7 @@ class Session:
         if folder is not None:
             adapters.load_adapter(backbone, folder)
             adapters.merge_for_inference(backbone.model)
+        join_projections(backbone.model)
         self._backbones[key] = backbone
         return backbone, key
 

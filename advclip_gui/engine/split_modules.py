@@ -66,6 +66,24 @@ class SplitAttention(nn.Module):
             _linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)
         )
         self.out_proj = _linear_like(fused.out_proj)
+        self._joined: tuple[Tensor, Tensor | None] | None = None
+
+    def join(self) -> None:
+        """Compute q, k and v in one product from now on; for weights that never change again.
+
+        The numbers are the same. The three layers stay, as views of the joined weights. LoRA must have
+        been folded in: what is beside a layer's weights is passed by.
+        """
+        layers = [_base(layer) for layer in (self.q_proj, self.k_proj, self.v_proj)]
+        weight = torch.cat([layer.weight.detach() for layer in layers])
+        bias = None
+        if all(layer.bias is not None for layer in layers):
+            bias = torch.cat([layer.bias.detach() for layer in layers])
+        elif any(layer.bias is not None for layer in layers):
+            return
+        for layer, part in zip(layers, weight.chunk(3), strict=True):
+            layer.weight.data = part
+        self._joined = weight, bias
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None = None, **_: Any
@@ -76,9 +94,24 @@ class SplitAttention(nn.Module):
         def heads(x: Tensor) -> Tensor:
             return x.view(batch, -1, self.num_heads, self.head_width).transpose(1, 2)
 
-        q, k, v = heads(self.q_proj(query)), heads(self.k_proj(key)), heads(self.v_proj(value))
+        if self._joined is not None and query is key is value:
+            q, k, v = (heads(x) for x in F.linear(query, *self._joined).chunk(3, dim=-1))
+        else:
+            q, k, v = heads(self.q_proj(query)), heads(self.k_proj(key)), heads(self.v_proj(value))
         mixed = _mix(q, k, v, attn_mask)
         return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width)), None
+
+
+def _base(layer: Any) -> Any:
+    """The linear layer itself, where an adapter is put around it."""
+    return layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
+
+
+def join_projections(model: nn.Module) -> None:
+    """`SplitAttention.join` wherever there is one: a model that is only asked from now on."""
+    for module in model.modules():
+        if isinstance(module, SplitAttention):
+            module.join()
 
 
 class SplitTimmAttention(nn.Module):

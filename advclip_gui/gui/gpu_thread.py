@@ -37,6 +37,10 @@ class Priority(IntEnum):
     BATCH = 20
 
 
+class GaveWay(Exception):  # noqa: N818 (an outcome, not an error)
+    """A job with `gives_way` left its work where it stood; it is queued again and goes on later."""
+
+
 class Job(Protocol):
     """Work for the device; `run` is called on the GPU thread."""
 
@@ -80,7 +84,7 @@ class GpuThread(QThread):
         self._condition = threading.Condition()
         self._order = itertools.count()
         self._quit = False
-        self._running: list[Control] = []
+        self._running: list[tuple[Job, Control]] = []
 
     def submit(self, key: int, job: Job, control: Control) -> None:
         """Queue a job."""
@@ -107,7 +111,7 @@ class GpuThread(QThread):
         """Cancel everything, end the loop and wait; True if the thread is gone."""
         with self._condition:
             self._quit = True
-            for control in self._running:
+            for _, control in self._running:
                 control.cancel()
             self._condition.notify_all()
         gone = not self.isRunning() or self.wait(timeout_ms)
@@ -129,11 +133,17 @@ class GpuThread(QThread):
             self._close_engine()
 
     def serve_waiting(self) -> None:
-        """Run jobs that may come between two steps of the job at hand, and everything while it is paused."""
+        """Run jobs that may come between two steps of the job at hand, and everything while it is paused.
+
+        Raises:
+            GaveWay: the job at hand keeps a training waiting and can be gone on with later.
+        """
         with self._condition:
-            owner = self._running[-1]
-        limit = Priority.BATCH if owner.paused else Priority.INTERACTIVE
+            job, owner = self._running[-1]
+            if getattr(job, "gives_way", False) and not owner.cancelled and self._training_waits():
+                raise GaveWay
         while not owner.cancelled:
+            limit = Priority.BATCH if owner.paused else Priority.INTERACTIVE
             with self._condition:
                 if self._quit or not self._queue:
                     return
@@ -144,6 +154,13 @@ class GpuThread(QThread):
                 self._queue.remove(chosen)
                 heapq.heapify(self._queue)
             self._execute(*chosen[2:])
+
+    def _training_waits(self) -> bool:
+        """Whether the job at hand keeps a training from beginning, or a paused one around it from going on."""
+        around = [control for job, control in self._running[:-1] if job.priority == Priority.TRAINING]
+        if around:
+            return not around[-1].paused
+        return any(item[0] == Priority.TRAINING for item in self._queue)
 
     def _drop_queue(self) -> None:
         with self._condition:
@@ -185,9 +202,9 @@ class GpuThread(QThread):
             return key, job, control
 
     def _execute(self, key: int, job: Job, control: Control) -> None:
-        outcome: tuple[str, object] = ("failed", ErrorInfo("The job ended without a result."))
+        outcome: tuple[str, object] | None = ("failed", ErrorInfo("The job ended without a result."))
         with self._condition:
-            self._running.append(control)
+            self._running.append((job, control))
             if self._quit:
                 control.cancel()
         try:
@@ -199,6 +216,8 @@ class GpuThread(QThread):
                 outcome = ("finished", job.run(self._session, control))
         except Cancelled:
             outcome = ("cancelled", None)
+        except GaveWay:
+            outcome = None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the job boundary: logged and reported)
             _log.exception("%s failed", job.title)
             outcome = ("failed", explain_error(error))
@@ -206,5 +225,8 @@ class GpuThread(QThread):
             traceback.clear_frames(error.__traceback__)
         finally:
             with self._condition:
-                self._running.remove(control)
-            self._post(key, *outcome)
+                self._running.pop()
+            if outcome is None:
+                self.submit(key, job, control)
+            else:
+                self._post(key, *outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from advclip_gui.engine.control import Control
@@ -73,7 +73,8 @@ class GalleryJob:
     """The smallest epsilon of many images, some of them side by side; probes come between two attack steps.
 
     A probe of the live adapter needs it to itself, so that a search of that one lets others in only
-    between two attacks. `paths` are below `root`, `labels` the true classes.
+    between two attacks. A training that waits goes first: the search is left and gone on with later.
+    `paths` are below `root`, `labels` the true classes.
     """
 
     ref: ModelRef
@@ -86,24 +87,29 @@ class GalleryJob:
     title: str = "Gallery"
     priority: int = Priority.BATCH
     serves: ClassVar[bool] = True
+    gives_way: ClassVar[bool] = True
+    _search: GallerySearch | None = field(default=None, init=False, repr=False)
+    _waiting: deque[Any] = field(default_factory=deque, init=False, repr=False)
+    _answered: int = field(default=0, init=False, repr=False)
 
     def run(self, session: Any, control: Control) -> object:
         """Report a GalleryItem for each image, as it is found; return how many were answered."""
         from advclip_gui.engine.probe_gallery import GallerySearch
 
-        search = GallerySearch(self.request)
-        waiting = deque(enumerate(zip(self.paths, self.labels, strict=True)))
+        if self._search is None:
+            self._search = GallerySearch(self.request)
+            self._waiting.extend(enumerate(zip(self.paths, self.labels, strict=True)))
+        search, waiting = self._search, self._waiting
         open_control = control if self.ref.kind == "live" else _LettingIn(control)
-        answered = 0
         while waiting or not search.empty:
             control.between_steps()
             with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
                 self._fill(search, waiting, classifier, control)
                 items = search.step(classifier, open_control)
-            answered += len(items)
+            self._answered += len(items)
             for item in items:
                 control.report(item)
-        return answered
+        return self._answered
 
     def _fill(self, search: GallerySearch, waiting: deque[Any], classifier: Any, control: Control) -> None:
         """Read images until there is no more room; a bad one is reported and passed over."""

@@ -47,3 +47,44 @@ def test_a_block_with_another_attention_is_named(new_backbone) -> None:
 def test_a_model_without_transformer_towers_is_refused() -> None:
     with pytest.raises(BackboneError, match="vision tower"):
         split_attention(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_joined_projections_give_the_same_features_and_gradients(new_backbone, adapted) -> None:
+    """What is only asked from now on computes q, k and v in one product."""
+    from advclip_gui.engine import adapters
+    from advclip_gui.engine.split_modules import join_projections
+    from advclip_gui.settings import LoraSettings
+
+    backbone = new_backbone()
+    if adapted:
+        adapters.adapt(backbone, adapters.placement(backbone.model, LoraSettings(rank=3)), seed=0)
+        for layer in adapters.lora_layers(backbone.model).values():
+            torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)
+        adapters.merge_for_inference(backbone.model)
+    pixels = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(1))
+    tokens = backbone.tokenizer(["a cat", "a dog on a boat"])
+
+    def answers() -> list[torch.Tensor]:
+        asked = pixels.clone().requires_grad_(True)
+        image = backbone.model.encode_image(asked)
+        (gradient,) = torch.autograd.grad(image.square().sum(), asked)
+        return [image.detach(), gradient, backbone.model.encode_text(tokens)]
+
+    before = answers()
+    names = {name: value.clone() for name, value in backbone.model.state_dict().items()}
+    join_projections(backbone.model)
+    for here, there in zip(answers(), before, strict=True):
+        torch.testing.assert_close(here, there, atol=1e-6, rtol=1e-5)
+    after = backbone.model.state_dict()
+    assert after.keys() == names.keys()
+    assert all(torch.equal(after[name], value) for name, value in names.items())
+    joined = [module for module in backbone.model.modules() if getattr(module, "_joined", None) is not None]
+    assert len(joined) == 5
+    assert (
+        joined[0]._joined[0].data_ptr()
+        == joined[0]
+        .q_proj.state_dict()
+        .get("weight", joined[0].q_proj.state_dict().get("base_layer.weight"))
+        .data_ptr()
+    )  # no second copy

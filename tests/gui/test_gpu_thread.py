@@ -326,6 +326,76 @@ def test_stopping_a_paused_training_keeps_its_result(gpu: GpuThread, post: Post)
     assert post.outcome(1) == ("finished", "trained")
 
 
+@dataclass
+class Search:
+    """Like a gallery: much work that can be left between two parts, and gone on with."""
+
+    parts: int
+    reached: threading.Event
+    priority: int = Priority.BATCH
+    title: str = "Search"
+    gives_way: bool = True
+    done: int = 0
+
+    def run(self, _session: Any, control: Control) -> int:
+        while self.done < self.parts:
+            control.between_steps()
+            self.done += 1
+            self.reached.set()
+            threading.Event().wait(0.001)
+        return self.done
+
+
+def test_a_search_gives_way_to_a_training_and_goes_on_after_it(gpu: GpuThread, post: Post) -> None:
+    search, trained = Search(10**9, threading.Event()), threading.Event()
+    gpu.start()
+    gpu.submit(1, search, Control(serve=gpu.serve_waiting))
+    assert search.reached.wait(PATIENCE_S)
+
+    def call(*_: Any) -> str:
+        search.parts = search.done + 3  # the end is near only now: it had to leave before
+        trained.set()
+        return "trained"
+
+    gpu.submit(2, Work(call, Priority.TRAINING), Control(serve=gpu.serve_waiting))
+    assert post.outcome(2) == ("finished", "trained")
+    assert post.outcome(1) == ("finished", search.parts)
+    assert post.order("started") == [1, 2, 1]
+    assert post.order("finished") == [2, 1]
+
+
+def test_a_search_within_a_paused_training_gives_way_when_that_goes_on(gpu: GpuThread, post: Post) -> None:
+    reached, leave = threading.Event(), threading.Event()
+    control = Control(serve=gpu.serve_waiting)
+    search = Search(10**9, threading.Event())
+    gpu.start()
+    gpu.submit(1, training([], reached, leave), control)
+    assert reached.wait(PATIENCE_S)
+    control.pause()
+    gpu.submit(2, search, Control(serve=gpu.serve_waiting))
+    assert search.reached.wait(PATIENCE_S)
+    reached.clear()
+    control.resume()
+    assert reached.wait(PATIENCE_S)
+    leave.set()
+    assert post.outcome(1) == ("finished", "trained")
+    search.parts = search.done + 3
+    assert post.outcome(2) == ("finished", search.parts)
+
+
+def test_a_search_that_gave_way_can_be_cancelled(gpu: GpuThread, post: Post) -> None:
+    search, leave, reached = Search(10**9, threading.Event()), threading.Event(), threading.Event()
+    gpu.start()
+    gpu.submit(1, search, Control(serve=gpu.serve_waiting))
+    assert search.reached.wait(PATIENCE_S)
+    gpu.submit(2, training([], reached, leave), Control(serve=gpu.serve_waiting))
+    assert reached.wait(PATIENCE_S)
+    assert gpu.withdraw(1)
+    assert post.outcome(1) == ("cancelled", None)
+    leave.set()
+    assert post.outcome(2) == ("finished", "trained")
+
+
 # --- the end ----------------------------------------------------------------------------------------
 
 
