@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from typing import Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from advclip_gui.engine.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def choose_device(wanted: Literal["auto", "cuda", "mps", "cpu"]) -> torch.device:
@@ -54,3 +58,22 @@ def keep_freed_memory() -> bool:
     return bool(tune(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)) and bool(
         tune(_M_TRIM_THRESHOLD, _KEPT_BYTES)
     )
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Within: so many threads on a CPU; after: as many as before. Another number rounds sums otherwise."""
+    before = torch.get_num_threads()
+    try:
+        if threads != before:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        if threads != before:
+            torch.set_num_threads(before)
+
+
+def all_threads() -> int:
+    """As many as there are cores, or as the user allows by OMP_NUM_THREADS."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdecimal() and int(allowed) > 0 else os.cpu_count() or 1

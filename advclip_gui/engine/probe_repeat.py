@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ from advclip_gui.engine.probe_files import pixels_sha256
 from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -87,9 +86,10 @@ def repeat_probe(
         SettingsError: the classifier has other classes than the probe names.
         Cancelled: the control was cancelled.
     """
+    from advclip_gui.engine.devices import computing_with
     from advclip_gui.engine.probe import probe
 
-    with _threads(saved.provenance.get("threads", "")):
+    with computing_with(_threads(saved.provenance.get("threads", ""))):
         result = probe(
             classifier,
             saved.image if image is None else image,
@@ -163,17 +163,8 @@ def _short(digest: str) -> str:
     return digest[:12] or "none"
 
 
-@contextmanager
-def _threads(text: str) -> Iterator[None]:
-    """Compute with a number of threads, if it is one, and then with the former number again."""
+def _threads(text: str) -> int:
+    """The number that was written down; where there is none, the present one."""
     import torch
 
-    before = torch.get_num_threads()
-    wanted = int(text) if text.isdecimal() and 1 <= int(text) <= 1024 else before
-    try:
-        if wanted != before:
-            torch.set_num_threads(wanted)
-        yield
-    finally:
-        if wanted != before:
-            torch.set_num_threads(before)
+    return int(text) if text.isdecimal() and 1 <= int(text) <= 1024 else torch.get_num_threads()

@@ -67,8 +67,13 @@ class ImageJob:
     priority: int = Priority.INTERACTIVE
 
     def run(self, session: Any, control: Control) -> object:
-        """Return the engine's answer."""
-        with session.borrow(self.ref, self.class_names, self.templates, control) as classifier:
+        """Return the engine's answer; somebody waits for it, so that no core is left idle meanwhile."""
+        from advclip_gui.engine.devices import all_threads, computing_with
+
+        with (
+            computing_with(all_threads()),
+            session.borrow(self.ref, self.class_names, self.templates, control) as classifier,
+        ):
             return self.ask(classifier, model_pixels(self.image, classifier), control)
 
     def ask(self, classifier: Any, pixels: NDArray[np.uint8], control: Control) -> object:

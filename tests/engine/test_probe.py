@@ -526,3 +526,24 @@ def test_a_gallery_refuses_what_is_no_class_and_no_request(model, image):
         search.step(model, Control())
     with pytest.raises(SettingsError, match="Epsilon"):
         GallerySearch(ProbeRequest(epsilon=-1.0))
+
+
+def test_threads_are_put_back_whatever_happens(monkeypatch):
+    from advclip_gui.engine.devices import all_threads, computing_with
+
+    before = torch.get_num_threads()
+    seen = []
+
+    def broken():
+        with computing_with(before + 1):
+            seen.append(torch.get_num_threads())
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        broken()
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert all_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert all_threads() >= 1
