@@ -64,6 +64,7 @@ class RunCommands(QObject):
         if run is None or not run.has_adapter:
             return
         self._prepare(run)
+        self._workspace.offer([run.path])
         self._workspace.navigate.emit("probe")
         self._workspace.probe_requested.emit(_ref(run))
 
@@ -73,6 +74,7 @@ class RunCommands(QObject):
         if not runs:
             return
         self._prepare(runs[0])
+        self._workspace.offer(run.path for run in runs)
         self._workspace.navigate.emit("evaluate")
         self._workspace.evaluation_requested.emit(tuple(_ref(run) for run in runs))
 

@@ -16,6 +16,8 @@ from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
     from advclip_gui.engine.datasets.memory import Remembered
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.settings.data import ClassPart, LayoutName
+
+MOST_OFFERED = 50
+"""Adapters in a list of models: a thousand cannot be chosen from, and take a second to show."""
 
 
 class Workspace(QObject):
@@ -80,6 +85,7 @@ class Workspace(QObject):
         self._whole: DatasetScan | None = None
         self._halved: tuple[DatasetScan, ClassPart] | None = None
         self._changes: dict[str, Remembered] = {}
+        self._offered: frozenset[Path] = frozenset()
         self._index: RunIndex | None = None
         self._listing: JobHandle | None = None
         self._list_again = False
@@ -315,7 +321,10 @@ class Workspace(QObject):
     # --- models and runs ----------------------------------------------------------------------
 
     def model_refs(self) -> list[ModelRef]:
-        """Models that can be probed and evaluated now: zero-shot, the live one, finished adapters."""
+        """Models that can be probed and evaluated now: zero-shot, the live one, finished adapters.
+
+        Of many adapters, the newest `MOST_OFFERED` and those asked for with `offer`.
+        """
         backbone = self.settings.backbone
         refs = [ModelRef("zero_shot", backbone, title="Zero-shot")]
         live = self.training_settings
@@ -323,10 +332,18 @@ class Workspace(QObject):
             refs.append(ModelRef("live", backbone, title="In training (live)"))
         runs = [run for run in self.last_runs if run.backbone_settings == backbone and run.has_adapter]
         named = Counter(run.name for run in runs)
-        for run in runs:
-            title = run.name if named[run.name] == 1 else f"{run.name} ({run.path.name})"
-            refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=title))
+        for number, run in enumerate(runs):
+            if number < MOST_OFFERED or run.path in self._offered:
+                title = run.name if named[run.name] == 1 else f"{run.name} ({run.path.name})"
+                refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=title))
         return refs
+
+    def offer(self, paths: Iterable[Path]) -> None:
+        """Offer the adapters of these runs among the models, however many newer ones there are."""
+        more = self._offered.union(paths)
+        if more != self._offered:
+            self._offered = more
+            self.models_changed.emit()
 
     def refresh_runs(self) -> None:
         """Read the list of runs again in the background; `runs_changed` follows."""

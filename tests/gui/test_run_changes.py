@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit
 from advclip_gui.engine import runs as run_files
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.runs import RunFolder
-from advclip_gui.gui import run_bin, run_watch
+from advclip_gui.gui import run_bin, run_watch, workspace
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import DeleteQuestion, NoteDialog
 from advclip_gui.gui.widgets import run_columns
@@ -425,6 +425,25 @@ def test_the_evaluate_page_checks_them_and_zero_shot(qtbot: QtBot, room: Room, r
     choose(qtbot, room, page, "Run 3", "Run 4")
     page.commands.evaluate()
     assert [ref.title for ref in evaluate.form.checked_refs()] == ["Zero-shot", "Run 3", "Run 4"]
+    settle(qtbot, room)
+
+
+def test_of_many_adapters_the_newest_are_offered_and_those_asked_for(
+    qtbot: QtBot, room: Room, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from advclip_gui.gui.pages.evaluate import EvaluatePage
+
+    monkeypatch.setattr(workspace, "MOST_OFFERED", 2)
+    for number in range(5):
+        write_run(root, f"Run {number}", age=number)
+    page = open_page(qtbot, room)
+    evaluate = EvaluatePage(room.workspace, room.backend, room.io)
+    qtbot.addWidget(evaluate)
+    assert [ref.title for ref in room.workspace.model_refs()] == ["Zero-shot", "Run 0", "Run 1"]
+    choose(qtbot, room, page, "Run 4")
+    page.commands.evaluate()
+    assert [ref.title for ref in evaluate.form.checked_refs()] == ["Zero-shot", "Run 4"]
+    assert [ref.title for ref in room.workspace.model_refs()][-1] == "Run 4"
     settle(qtbot, room)
 
 

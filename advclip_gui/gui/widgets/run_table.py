@@ -120,17 +120,22 @@ class RunTable(QTableView):
 
     def edit_name(self) -> None:
         """Open the editor in the selected run's name."""
-        rows = self.selectionModel().selectedRows(NAME)
+        rows = self._selected_rows()
         if len(rows) == 1:
-            self.setCurrentIndex(rows[0])
-            self.edit(rows[0])
+            index = self.runs.index(rows[0], NAME)
+            self.setCurrentIndex(index)
+            self.edit(index)
 
     # --- what is selected ---------------------------------------------------------------------
 
     def selected(self) -> list[RunSummary]:
         """Selected runs, from top to bottom."""
-        rows = sorted(index.row() for index in self.selectionModel().selectedRows(NAME))
-        return [self.runs.rows[row] for row in rows]
+        return [self.runs.rows[row] for row in self._selected_rows()]
+
+    def _selected_rows(self) -> list[int]:
+        # Not Qt's `selectedRows`: it asks the model for every cell of every row.
+        ranges = self.selectionModel().selection()
+        return sorted({row for one in ranges for row in range(one.top(), one.bottom() + 1)})
 
     def shown(self) -> list[RunSummary]:
         """Runs that pass the filter, from top to bottom."""
@@ -152,12 +157,10 @@ class RunTable(QTableView):
         """Where all that was selected is gone, its neighbour takes its place."""
         if self.runs.rows and not self.selectionModel().hasSelection():
             self.selectRow(min(self._first_selected, len(self.runs.rows) - 1))
-        rows = self.selectionModel().selectedRows(NAME)
-        self._first_selected = min((index.row() for index in rows), default=0)
+        self._first_selected = min(self._selected_rows(), default=0)
 
     def _on_selection(self) -> None:
-        rows = self.selectionModel().selectedRows(NAME)
-        self._first_selected = min((index.row() for index in rows), default=0)
+        self._first_selected = min(self._selected_rows(), default=0)
         if not self._quiet:
             self.selection_changed.emit()
 
