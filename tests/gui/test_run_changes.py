@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -366,6 +367,12 @@ def test_a_run_whose_settings_come_late_is_noticed(
     qtbot.waitUntil(lambda: names(page) == ["Late"])
     page.hide()
     settle(qtbot, room)
+
+
+def test_the_page_imports_no_torch() -> None:
+    code = "import sys, advclip_gui.gui.pages.runs; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 # --- menu, keys, evaluate ---------------------------------------------------------------------------

@@ -46,15 +46,15 @@ KEYS = (
 """What a column is called in stored preferences."""
 WIDTHS = {
     DATA: 108,
-    BACKBONE: 96,
+    BACKBONE: 92,
     METHOD: 112,
     PROTOCOL: 76,
-    SHOTS: 52,
-    EPSILON: 76,
+    SHOTS: 50,
+    EPSILON: 82,
     CLEAN: 116,
-    ROBUST: 118,
+    ROBUST: 116,
     IMAGES: 60,
-    STARTED: 98,
+    STARTED: 106,
     STATE: 134,
     NOTE: 160,
 }
