@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from advclip_gui.engine.errors import CheckpointError, DeviceError, StorageError
 from advclip_gui.engine.events import CheckpointSaved, EvalDone, StepDone, TrainingStarted
 from advclip_gui.engine.objective import Objective, divergence
 from advclip_gui.engine.probe import ProbeRequest, probe
+from advclip_gui.engine.run_import import look_at, take_in
 from advclip_gui.engine.run_list import list_runs
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.engine.sound import SoundProtocol
@@ -114,6 +116,26 @@ def test_probes_in_between_change_nothing(reference, small_run, tmp_path, photo)
     assert adapter_bytes(tmp_path / "probed") == adapter_bytes(reference)
     # The probe sees the adapter change.
     assert flips[0].before != flips[-1].before
+
+
+def test_imported_renamed_and_with_its_images_elsewhere_it_goes_on_to_the_same_bytes(
+    reference, small_run, tmp_path
+) -> None:
+    def stop_at_three(event, control) -> None:
+        if isinstance(event, EvalDone) and event.step == 3:
+            control.stop()
+
+    train(small_run, control=Watcher(stop_at_three).control, run_dir=tmp_path / "there" / "run")
+    images = tmp_path / "moved"
+    shutil.copytree(small_run.data.folder, images)
+    plan = look_at(tmp_path / "there" / "run", Control())
+    here = RunFolder(take_in(plan, Control(), root=tmp_path / "runs", data_folder=str(images)))
+    here.rename("Another name")
+    settings = here.settings()
+    assert (settings.data.folder, settings.name) == (str(images), "Another name")
+    train(settings, control=Control(), run_dir=here.path, resume=True)
+    assert here.state() == "finished"
+    assert adapter_bytes(here.path) == adapter_bytes(reference)
 
 
 @pytest.mark.parametrize("kind", ["per_sample", "universal"])
