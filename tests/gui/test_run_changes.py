@@ -332,6 +332,17 @@ def test_sorting_and_columns_are_remembered(qtbot: QtBot, room: Room, root: Path
     settle(qtbot, room)
 
 
+def test_a_wide_window_gives_every_column_more_room(qtbot: QtBot, room: Room, root: Path) -> None:
+    write_run(root, "One")
+    page = open_page(qtbot, room)
+    narrow = page.table.columnWidth(run_columns.BACKBONE)
+    page.resize(1600, 900)
+    assert page.table.columnWidth(run_columns.BACKBONE) == narrow + run_columns.ROOMY[run_columns.BACKBONE]
+    assert page.table.columnWidth(run_columns.NAME) >= run_columns.NAME_ROOM
+    page.resize(1196, 745)
+    assert page.table.columnWidth(run_columns.BACKBONE) == narrow
+
+
 def test_sorting_keeps_what_is_selected(qtbot: QtBot, room: Room, root: Path) -> None:
     for name, age in (("a", 30), ("b", 20), ("c", 10)):
         write_run(root, name, age=age)

@@ -45,19 +45,24 @@ KEYS = (
 )
 """What a column is called in stored preferences."""
 WIDTHS = {
-    DATA: 108,
-    BACKBONE: 92,
-    METHOD: 112,
-    PROTOCOL: 76,
+    DATA: 104,
+    BACKBONE: 98,
+    METHOD: 108,
+    PROTOCOL: 82,
     SHOTS: 50,
     EPSILON: 82,
     CLEAN: 116,
     ROBUST: 116,
     IMAGES: 60,
-    STARTED: 106,
-    STATE: 134,
+    STARTED: 104,
+    STATE: 132,
     NOTE: 160,
 }
+"""Where the window is narrow; the name takes the rest."""
+ROOMY = {DATA: 60, BACKBONE: 70, METHOD: 10, PROTOCOL: 10, CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 10}
+"""What is added where the window is wide."""
+NAME_ROOM = 220
+"""A wide window leaves the name at least this much."""
 HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE})
 _FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
 

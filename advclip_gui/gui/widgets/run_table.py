@@ -24,12 +24,23 @@ from PySide6.QtWidgets import (
 )
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.run_columns import COLUMNS, HEADS, HIDDEN_AT_FIRST, KEYS, NAME, WIDTHS
+from advclip_gui.gui.widgets.run_columns import (
+    COLUMNS,
+    HEADS,
+    HIDDEN_AT_FIRST,
+    KEYS,
+    NAME,
+    NAME_ROOM,
+    ROOMY,
+    WIDTHS,
+)
 from advclip_gui.gui.widgets.run_model import RUN_ROLE, RunsModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from PySide6.QtGui import QResizeEvent
 
     from advclip_gui.engine.run_list import RunSummary
 
@@ -48,7 +59,7 @@ class RunTable(QTableView):
         self.setObjectName("runTable")
         self.setAccessibleName("Runs")
         self.setToolTip("Select several runs (Ctrl or Shift) to compare them.")
-        self._quiet = False
+        self._quiet = self._roomy = False
         self._kept: tuple[list[Path], Path | None, int] = ([], None, 0)
         self._first_selected = 0
         self._waiting: Sequence[RunSummary] | None = None
@@ -81,12 +92,27 @@ class RunTable(QTableView):
         header.setHighlightSections(False)
         header.setMinimumSectionSize(48)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in WIDTHS.items():
-            header.resizeSection(column, width)
+        self._fit_columns()
         for column in HIDDEN_AT_FIRST:
             self.setColumnHidden(column, True)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         header.customContextMenuRequested.connect(self._ask_for_columns)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give columns more room where there is some."""
+        super().resizeEvent(event)
+        needed = sum(
+            WIDTHS[column] + ROOMY.get(column, 0) for column in WIDTHS if not self.isColumnHidden(column)
+        )
+        roomy = event.size().width() >= needed + NAME_ROOM
+        if roomy != self._roomy:
+            self._roomy = roomy
+            self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        for column, width in WIDTHS.items():
+            more = ROOMY.get(column, 0) if self._roomy else 0
+            self.horizontalHeader().resizeSection(column, width + more)
 
     # --- what is shown ------------------------------------------------------------------------
 
