@@ -106,6 +106,19 @@ print(*sorted({TENSORS!r} & set(sys.modules)))
     assert run_python(code).split() == []
 
 
+def test_no_page_or_dialog_imports_torch() -> None:
+    """A page opened before the engine is loaded must not load it on the main thread: that takes seconds."""
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources("gui")]
+    code = f"""
+import importlib, sys
+for name in {names!r}:
+    importlib.import_module(name.removesuffix(".__init__"))
+    heavy = {TENSORS!r} & set(sys.modules)
+    assert not heavy, (name, heavy)
+"""
+    run_python(code)
+
+
 def test_torch_free_modules_stay_torch_free() -> None:
     names = [f"advclip_gui.{name}" for name in TORCH_FREE]
     code = f"""

@@ -15,7 +15,7 @@ from advclip_gui.engine.attacks.protocol import attack_mode, predictions, privat
 from advclip_gui.engine.classifier import to_pixels
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import SettingsError
-from advclip_gui.engine.events import Event
+from advclip_gui.engine.gallery_item import GalleryItem
 from advclip_gui.engine.pixels import device_of
 from advclip_gui.engine.probe import TOLERANCE, smallest_epsilon
 from advclip_gui.engine.probe_types import longest
@@ -31,32 +31,6 @@ if TYPE_CHECKING:
 TOGETHER: Final = 16
 """Images attacked in one batch: more gain little on a CPU, and the first answers come later."""
 _WITH_LENGTHS_OF_THEIR_OWN: Final = {FGSM.name: fgsm, PGD.name: pgd}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryItem(Event):
-    """One image of a gallery.
-
-    Attributes:
-        index: its place in what was asked for.
-        low: the largest epsilon tried at which the attack failed, in pixel units.
-        high: the smallest at which it succeeded; 0 where the image is wrong without an attack.
-        found: whether it succeeded at all.
-        after: name of the class it is taken for then, "" without `found`.
-        problem: why the image cannot be attacked, "" if it was.
-    """
-
-    index: int
-    low: float = 0.0
-    high: float = 0.0
-    found: bool = False
-    after: str = ""
-    problem: str = ""
-
-
-def unreadable_item(index: int, problem: str) -> GalleryItem:
-    """An image that cannot be read, with the sentence that says why."""
-    return GalleryItem(index=index, problem=problem)
 
 
 @dataclass(slots=True, eq=False)

@@ -156,7 +156,7 @@ class GpuThread(QThread):
             self._execute(*chosen[2:])
 
     def _training_waits(self) -> bool:
-        """Whether the job at hand keeps a training from beginning, or a paused one around it from going on."""
+        """Whether the job at hand keeps a training from beginning, or one around it from going on."""
         around = [control for job, control in self._running[:-1] if job.priority == Priority.TRAINING]
         if around:
             return not around[-1].paused

@@ -113,9 +113,9 @@ class GalleryJob:
 
     def _fill(self, search: GallerySearch, waiting: deque[Any], classifier: Any, control: Control) -> None:
         """Read images until there is no more room; a bad one is reported and passed over."""
+        from advclip_gui.engine.gallery_item import unreadable_item
         from advclip_gui.engine.images import BadImageError
         from advclip_gui.engine.model_input import model_pixels
-        from advclip_gui.engine.probe_gallery import unreadable_item
 
         known = tuple(classifier.class_names) == self.class_names
         while waiting and search.free:

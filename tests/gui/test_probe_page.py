@@ -18,9 +18,9 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from advclip_gui.engine.attacks import catalog
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import Progress
+from advclip_gui.engine.gallery_item import GalleryItem
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.probe_compare import Compared
-from advclip_gui.engine.probe_gallery import GalleryItem
 from advclip_gui.engine.probe_types import ProbeRequest, SmallestEpsilon
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from advclip_gui.engine.probe_gallery import GalleryItem
+from advclip_gui.engine.gallery_item import GalleryItem
 from advclip_gui.engine.probe_types import length_text
 from advclip_gui.gui import theme
 from advclip_gui.gui.evaluation_progress import duration
