@@ -1,0 +1,1 @@
+"""Experiments: the same recipe over shots, seeds and methods, ending in one table and one plot."""

@@ -1,0 +1,39 @@
+"""What a running experiment reports, beside the log of its runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from advclip_gui.engine.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentProgress(Event):
+    """How far it has come. `seconds_left` is None until a first training has shown its pace."""
+
+    done: int
+    """Cells and zero-shot evaluations that need nothing more."""
+    failed: int
+    total: int
+    title: str
+    """What is being done now."""
+    phase: str
+    """"training" or "evaluating"."""
+    step: int = 0
+    total_steps: int = 0
+    share: float = 0.0
+    """Of all work, in [0, 1], by the steps of the trainings."""
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellDone(Event):
+    """A cell, or the zero-shot model, was measured or failed; the table has grown."""
+
+    key: str
+    title: str
+    state: str
+    """"finished" or "failed"."""
+    message: str = ""
+    figures: tuple[tuple[str, int, float, float], ...] = ()
+    """Title of the test set, n, clean and robust accuracy in [0, 1]."""
