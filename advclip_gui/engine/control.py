@@ -103,6 +103,10 @@ class Control:
         """A view whose every `check` is also told of: a long call's steps, while it runs."""
         return _Counting(self, asked)
 
+    def part(self, index: int, count: int) -> Control:
+        """A view for one of several equal parts: progress told there is progress of the whole."""
+        return _Part(self, index, count)
+
     def report(self, event: Event) -> None:
         """Hand an event to the watcher."""
         self._report(event)
@@ -156,3 +160,12 @@ class _Counting(_View):
     def check(self) -> None:
         self._seen.check()
         self._asked()
+
+
+class _Part(_View):
+    def __init__(self, seen: Control, index: int, count: int) -> None:
+        super().__init__(seen)
+        self._index, self._count = index, count
+
+    def progress(self, task: str, done: int, total: int, detail: str = "", within: float = 0.0) -> None:
+        self._seen.progress(task, self._index * total + done, self._count * total, detail, within)

@@ -14,13 +14,11 @@ TASK = "Evaluating"
 
 
 class EvaluationProgress:
-    """Adds the models' progress up; a task that starts over means that the next model is at work."""
+    """Tells which of the models is at work; their progress comes as that of all of them together."""
 
     def __init__(self, titles: Sequence[str]) -> None:
         """Name the models, in the order they are evaluated."""
         self._titles = tuple(titles)
-        self._model = -1
-        self._last = 0
         self._line = "Preparing …"
         self._began: float | None = None
         self.share = 0.0
@@ -28,17 +26,17 @@ class EvaluationProgress:
 
     def take(self, event: Progress, now: float) -> None:
         """Note what the engine reports at a time in seconds."""
-        counted = f"{event.done:,} of {event.total:,}" if event.total else f"{event.done:,}"
         if event.task != TASK:
+            counted = f"{event.done:,} of {event.total:,}" if event.total else f"{event.done:,}"
             self._line = f"{event.task}: {counted}"
             return
-        if self._model < 0 or event.done < self._last:
-            self._model = min(self._model + 1, len(self._titles) - 1)
-        self._last = event.done
         if self._began is None:
             self._began = now
-        self.share = min((self._model + event.share) / max(len(self._titles), 1), 1.0)
-        self._line = f"{self._titles[self._model]}: {event.detail}, {counted} images"
+        self.share = event.share
+        images = event.total // max(len(self._titles), 1) or 1
+        model = min(max(event.done - 1, 0) // images, len(self._titles) - 1)
+        done = event.done - model * images
+        self._line = f"{self._titles[model]}: {event.detail}, {done:,} of {images:,} images"
 
     def text(self, now: float) -> str:
         """One line: what is done now, and the time left where it can be told."""

@@ -171,7 +171,7 @@ class EvaluateJob:
         loaded: dict[InputForm, ImageSet] = {}
         results = []
         done: list[Path] = []
-        for ref in self.refs:
+        for number, ref in enumerate(self.refs):
             with session.borrow(ref, names, data.templates, control) as classifier:
                 form = input_form(classifier)
                 if form not in loaded:
@@ -191,7 +191,7 @@ class EvaluateJob:
                     steps=self.steps,
                     batch_size=self.batch_size,
                     seed=self.seed,
-                    control=control,
+                    control=control.part(number, len(self.refs)),
                     model_name=ref.title,
                     provenance=evaluation_provenance(
                         session,

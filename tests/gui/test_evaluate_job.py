@@ -58,3 +58,17 @@ def test_old_journals_go(monkeypatch) -> None:
         (folder / f"{number}.jsonl").write_text("{}\n")
     journal_path({})
     assert len(list(folder.glob("*.jsonl"))) == 20
+
+
+def test_progress_of_two_models_is_that_of_both() -> None:
+    model = ModelRef(kind="zero_shot", backbone=BackboneSettings())
+    both = EvaluateJob(
+        (model, model), DataSettings(), (1 / 255,), limit=12, steps=2, batch_size=4, attack="pgd"
+    )
+    seen: list[Progress] = []
+    both.run(Session("cpu"), Control(seen.append))
+    shares = [event.share for event in seen if event.task == "Evaluating"]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert 0.5 in shares
+    assert {event.total for event in seen if event.task == "Evaluating"} == {24}

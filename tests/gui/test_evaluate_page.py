@@ -279,7 +279,7 @@ def test_progress_time_left_and_cancel(bench: Bench) -> None:
     assert not page.form.isEnabled()
     assert page.status.text() == "Waiting for the device …"
     handle.deliver("started", None)
-    handle.deliver("event", Progress(task="Evaluating", done=15, total=30, detail="PGD-10 at 1/255"))
+    handle.deliver("event", Progress(task="Evaluating", done=15, total=60, detail="PGD-10 at 1/255"))
     handle.drained.emit()
     assert page.bar.value() == 250  # half of the first of two models
     assert page.status.text() == "Zero-shot: PGD-10 at 1/255, 15 of 30 images"
@@ -550,10 +550,10 @@ def test_progress_of_several_models_adds_up() -> None:
     progress.take(Progress(task="Loading", done=1, total=4), 0.0)
     assert progress.text(0.0) == "Loading: 1 of 4"
     shares = []
-    for second, done in enumerate((0, 50, 100, 0, 50, 100)):
-        progress.take(Progress(task="Evaluating", done=done, total=100, detail="FGSM"), float(second))
+    for second, done in enumerate((0, 50, 100, 101, 150, 200)):
+        progress.take(Progress(task="Evaluating", done=done, total=200, detail="FGSM"), float(second))
         shares.append(progress.share)
-    assert shares == [0, 0.25, 0.5, 0.5, 0.75, 1.0]
+    assert shares == [0, 0.25, 0.5, 0.505, 0.75, 1.0]
     assert progress.text(5.0) == "b: FGSM, 100 of 100 images. About 1 s left."
     assert [duration(s) for s in (0.2, 59, 61, 3600, 5000)] == [
         "1 s",
