@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.exchange.formats import CONFIG_FILE, WEIGHTS_FILE
 from advclip_gui.engine.files import atomic_file, write_text_atomic
 from advclip_gui.engine.lora_dropout import dropout_rows, keep_still, replace_dropout
 from advclip_gui.engine.placement import (
@@ -40,11 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["ADAPTER", "CONFIG_FILE", "WEIGHTS_FILE", "Placement", "adapt", "adapter_state", "adapts_text",
            "chosen_layers", "count_trainable", "dropout_rows", "load_adapter", "load_adapter_state",
            "lora_layers", "merge_for_inference", "merged", "placement", "read_adapter", "reset",
-           "save_adapter", "trainable_parameters"]  # fmt: skip
+           "save_adapter", "trainable_parameters", "write_adapter"]  # fmt: skip
 
 ADAPTER: Final = "default"
-CONFIG_FILE: Final = "adapter_config.json"
-WEIGHTS_FILE: Final = "adapter_model.safetensors"
 _PREFIX: Final = "base_model.model."
 _PARTS: Final = ("lora_A", "lora_B")
 
@@ -207,15 +206,30 @@ def save_adapter(backbone: Backbone, folder: Path, state: Mapping[str, Tensor] |
     """
     if backbone.placement is None:
         raise BackboneError("This backbone carries no adapter that could be saved.")
-    targets = [saved_name(name) for name in backbone.placement.targets]
-    config = _peft_config(backbone.placement, targets).to_dict()
+    write_adapter(folder, backbone.placement, state or adapter_state(backbone.model), hub_id=backbone.hub_id)
+
+
+def write_adapter(folder: Path, place: Placement, state: Mapping[str, Tensor], *, hub_id: str = "") -> None:
+    """Write the two files of a peft adapter, each whole or not at all.
+
+    Args:
+        folder: made where it is not there.
+        place: of the adapter.
+        state: the matrices, as from `adapter_state`.
+        hub_id: the repository its backbone's weights belong to, "" where there is none.
+
+    Raises:
+        StorageError: the disk is full, or there is no permission.
+    """
+    targets = [saved_name(name) for name in place.targets]
+    config = _peft_config(place, targets).to_dict()
     config |= {
         "inference_mode": True,
         "target_modules": targets,
-        "base_model_name_or_path": HUGGING_FACE_BASE.get(backbone.hub_id),
+        "base_model_name_or_path": HUGGING_FACE_BASE.get(hub_id),
     }
     with atomic_file(folder / WEIGHTS_FILE) as temporary:
-        save_file(dict(state or adapter_state(backbone.model)), temporary, metadata={"format": "pt"})
+        save_file(dict(state), temporary, metadata={"format": "pt"})
     write_text_atomic(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True, default=str) + "\n")
 
 

@@ -80,3 +80,44 @@ def to_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"The attention of {block} lacks the {kind} of {', '.join(lacking)}.")
         made[f"{block}.attn.in_proj_{kind}"] = torch.cat([parts[name] for name in _FUSED])
     return made
+
+
+def from_open_clip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The way back: name and split open_clip's tensors as `CLIPModel` has them.
+
+    Raises:
+        CheckpointError: a tensor has no place in `CLIPModel`; named.
+    """
+    outside = {ours: theirs for theirs, ours in _OUTSIDE.items()}
+    transposed = {ours: theirs for theirs, ours in _TRANSPOSED.items()}
+    in_block = {ours: theirs for theirs, ours in _IN_BLOCK.items()}
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name in outside:
+            made[outside[name]] = tensor
+        elif name in transposed:
+            made[transposed[name]] = tensor.T.contiguous()
+        elif match := _BLOCK.fullmatch(name):
+            base = f"{'vision' if match[1] else 'text'}_model.encoder.layers.{match[2]}"
+            inside, _, kind = match[3].rpartition(".")
+            if match[3] in {"attn.in_proj_weight", "attn.in_proj_bias"}:
+                kind = match[3].rpartition("_")[2]
+                for projection, part in zip(_FUSED, tensor.chunk(3), strict=True):
+                    made[f"{base}.self_attn.{projection}.{kind}"] = part.clone()
+            elif inside in in_block:
+                made[f"{base}.{in_block[inside]}.{kind}"] = tensor
+            else:
+                raise _no_place(name)
+        elif name != "attn_mask":
+            raise _no_place(name)
+    return made
+
+
+_BLOCK: Final = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
+
+
+def _no_place(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"This model has a tensor '{name}', which transformers' CLIPModel has no place for.",
+        "Export it for open_clip, or as ONNX.",
+    )

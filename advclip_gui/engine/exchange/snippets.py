@@ -1,0 +1,104 @@
+"""Python lines that load an exported folder, ready to run; free of torch."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from advclip_gui.engine.errors import CheckpointError
+from advclip_gui.engine.exchange.formats import CONFIG_FILE, INFO_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def loading_snippet(folder: Path) -> str:
+    """Python lines that load an exported folder.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    try:
+        record: dict[str, Any] = {}
+        if (folder / INFO_FILE).is_file():
+            record = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
+        kind = record.get("format", "peft")
+        if kind == "peft":
+            config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            record = {**record, "base": config.get("base_model_name_or_path")}
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder} is no exported adapter: {error}.") from error
+    return snippet(str(kind), str(folder), record)
+
+
+def snippet(kind: str, place: str, record: dict[str, Any]) -> str:
+    """The lines for a format.
+
+    Args:
+        kind: the format.
+        place: of the folder, as it is to be written.
+        record: "base" (the backbone's repository for transformers) with peft, "architecture" with open_clip.
+    """
+    place = json.dumps(place, ensure_ascii=False)
+    if kind == "open-clip":
+        return _open_clip(place, record)
+    return {"peft": _peft, "hugging-face": _hugging_face, "onnx": _onnx, "clip-lora": _clip_lora}[kind](
+        place, record
+    )
+
+
+def _peft(place: str, record: dict[str, Any]) -> str:
+    if record.get("base"):
+        return (
+            "from peft import PeftModel\nfrom transformers import CLIPModel\n\n"
+            f'base = CLIPModel.from_pretrained("{record["base"]}")\n'
+            f"model = PeftModel.from_pretrained(base, {place})\n"
+        )
+    return (
+        "from pathlib import Path\nfrom advclip_gui.engine.control import Control\n"
+        "from advclip_gui.engine.export import load_classifier\n\n"
+        f"classifier = load_classifier(Path({place}), control=Control())\n"
+    )
+
+
+def _open_clip(place: str, record: dict[str, Any]) -> str:
+    name = record.get("architecture")
+    by_name = (
+        f"# Or by the architecture's name, preprocessing then being open_clip's usual one:\n"
+        f'# open_clip.create_model("{name}", pretrained=folder + "/open_clip_model.safetensors")\n'
+        if name
+        else ""
+    )
+    return (
+        f"import open_clip\n\nfolder = {place}\n"
+        'model, _, preprocess = open_clip.create_model_and_transforms("local-dir:" + folder)\n'
+        'tokenizer = open_clip.get_tokenizer("local-dir:" + folder)\nmodel.eval()\n' + by_name
+    )
+
+
+def _hugging_face(place: str, record: dict[str, Any]) -> str:
+    return (
+        "from transformers import CLIPModel, CLIPProcessor\n\n"
+        f"model = CLIPModel.from_pretrained({place}).eval()\n"
+        f"processor = CLIPProcessor.from_pretrained({place})\n"
+    )
+
+
+def _onnx(place: str, record: dict[str, Any]) -> str:
+    return (
+        "# The script beside the model needs onnxruntime, pillow and numpy alone:\n"
+        "#     python predict.py photo.jpg\n"
+        f"import onnxruntime\n\nfolder = {place}\n"
+        'model = onnxruntime.InferenceSession(folder + "/classifier.onnx")\n'
+        "# pixels: float32 (N, 3, S, S) in [0, 1]\n"
+        '# logits, features = model.run(["logits", "features"], {"pixels": pixels})\n'
+    )
+
+
+def _clip_lora(place: str, record: dict[str, Any]) -> str:
+    return (
+        "# The CLIP-LoRA scripts load the file by their own function. What is in it:\n"
+        f"import torch\n\nfolder = {place}\n"
+        'content = torch.load(folder + "/lora_weights.pt", weights_only=True)\n'
+        'print(content["metadata"], *content["weights"])\n'
+    )

@@ -1,0 +1,119 @@
+"""The ONNX classifier: the app's logits in ONNX Runtime, a script that needs no PyTorch, honest failures."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from advclip_gui.engine.control import Control
+from advclip_gui.engine.errors import CheckpointError, UserError
+from advclip_gui.engine.exchange import onnx_classifier
+from advclip_gui.engine.export import export_adapter, load_classifier, loading_snippet
+from advclip_gui.engine.model_input import model_pixels
+from tests.engine.exchange.conftest import NAMES, Adapted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+
+def test_logits_and_features_are_the_apps_for_any_number_of_images(sample: Adapted, tmp_path: Path) -> None:
+    out = export_adapter(sample.folder, tmp_path / "out", format="onnx")
+    model = onnxruntime.InferenceSession(str(out / "classifier.onnx"), providers=["CPUExecutionProvider"])
+    (given,) = model.get_inputs()
+    assert (given.name, given.shape[1:], given.type) == ("pixels", [3, 16, 16], "tensor(float)")
+    for count in (1, 2, 3):
+        pixels = sample.pixels[:count].numpy()
+        logits, features = model.run(["logits", "features"], {"pixels": pixels})
+        np.testing.assert_allclose(logits, sample.logits[:count], atol=1e-3)
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
+    text, about = np.load(out / "text_features.npy"), json.loads((out / "labels.json").read_text())
+    assert text.shape == (3, 16)
+    assert about["labels"] == list(NAMES)
+    np.testing.assert_allclose(about["logit_scale"] * features @ text.T, logits, atol=1e-3)
+    assert "Checked in ONNX Runtime: logits differ" in (out / "README.md").read_text()
+    names: dict[str, object] = {}
+    exec(loading_snippet(out), names)
+    assert names["model"].get_inputs()[0].name == "pixels"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", ["shortest", "squash", "longest"])
+def test_the_script_runs_alone_and_says_what_the_app_says(
+    new_clip_folder: Callable[..., object], tmp_path: Path, photo: np.ndarray, mode: str
+) -> None:
+    from advclip_gui.settings import LoraSettings
+    from tests.engine.exchange.conftest import adapted
+
+    settings = new_clip_folder()
+    config = Path(settings.checkpoint) / "open_clip_config.json"  # type: ignore[attr-defined]
+    told = json.loads(config.read_text())
+    told["preprocess_cfg"]["resize_mode"] = mode
+    config.write_text(json.dumps(told))
+    sample = adapted(settings, tmp_path / "adapter", LoraSettings())  # type: ignore[arg-type]
+    out = export_adapter(sample.folder, tmp_path / "out", format="onnx")
+    image = tmp_path / "a photo.png"
+    Image.fromarray(photo).resize((61, 40)).save(image)
+    # Nothing of torch or of this program may be imported.
+    guard = "import sys, runpy; sys.modules['torch'] = sys.modules['advclip_gui'] = None; "
+    run = guard + f"sys.argv = ['predict.py', {str(image)!r}]; runpy.run_path({str(out / 'predict.py')!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
+    )
+    said = {name: float(share) for share, name in re.findall(r"([\d.]+) %  (.+)", done.stdout)}
+    classifier = load_classifier(sample.folder, control=Control(), device="cpu")
+    pixels = torch.from_numpy(model_pixels(image, classifier)).permute(2, 0, 1)[None].float() / 255
+    shares = 100 * classifier(pixels).softmax(-1)[0]
+    assert list(said) == [NAMES[k] for k in shares.argsort(descending=True).tolist()]
+    for name, share in zip(NAMES, shares.tolist(), strict=True):
+        assert said[name] == pytest.approx(share, abs=0.02)
+    assert len((out / "predict.py").read_text().splitlines()) <= 30
+
+
+def test_a_wrong_answer_ends_the_export_and_leaves_nothing(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in (0.01, float("nan")):
+        monkeypatch.setattr(onnx_classifier, "largest_difference", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(CheckpointError, match="answers differently"):
+            export_adapter(sample.folder, tmp_path / "out", format="onnx")
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_check_sees_a_model_of_another_adapter(sample: Adapted, tmp_path: Path) -> None:
+    out = export_adapter(sample.folder, tmp_path / "out", format="onnx")
+    classifier = load_classifier(sample.folder, control=Control(), device="cpu")
+    assert onnx_classifier.largest_difference(classifier, out / "classifier.onnx") < 1e-3
+    classifier.mean += 0.1
+    assert onnx_classifier.largest_difference(classifier, out / "classifier.onnx") > 1e-3
+    (out / "classifier.onnx").write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="ONNX Runtime cannot run"):
+        onnx_classifier.largest_difference(classifier, out / "classifier.onnx")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_named_before_anything_is_loaded(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=f"needs the package '{package}'.*pip install"):
+        export_adapter(sample.folder, tmp_path / "out", format="onnx")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tower_too_large_for_one_file_is_refused(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_classifier, "_MOST_BYTES", 1000)
+    with pytest.raises(CheckpointError, match="an ONNX file ends at"):
+        export_adapter(sample.folder, tmp_path / "out", format="onnx")
