@@ -65,10 +65,11 @@ def test_progress_of_two_models_is_that_of_both() -> None:
     both = EvaluateJob(
         (model, model), DataSettings(), (1 / 255,), limit=12, steps=2, batch_size=4, attack="pgd"
     )
-    seen: list[Progress] = []
-    both.run(Session("cpu"), Control(seen.append))
-    shares = [event.share for event in seen if event.task == "Evaluating"]
+    events: list[object] = []
+    both.run(Session("cpu"), Control(events.append))
+    seen = [event for event in events if isinstance(event, Progress) and event.task == "Evaluating"]
+    shares = [event.share for event in seen]
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert 0.5 in shares
-    assert {event.total for event in seen if event.task == "Evaluating"} == {24}
+    assert {event.total for event in seen} == {24}
