@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 COMMANDS = (
-    *("train", "evaluate", "attack", "export", "data", "models", "runs"),
+    *("train", "evaluate", "attack", "export", "data", "models", "runs", "adapters"),
     *("doctor", "bench", "screenshots"),
 )
 """Subcommands of the command line; written down here so that the window opens without importing it."""

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from advclip_gui import __version__
+from advclip_gui.commands.adapters import adapters
 from advclip_gui.commands.attack import attack
 from advclip_gui.commands.backbones import models
 from advclip_gui.commands.bench import bench
@@ -40,6 +41,7 @@ app = typer.Typer(
 for command in (train, evaluate, attack, export, data, models, doctor, bench, screenshots):
     app.command()(command)
 app.add_typer(runs, name="runs")
+app.add_typer(adapters, name="adapters")
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from advclip_gui.commands.options import DebugOption, JsonOption, check_json_place
+from advclip_gui.commands.options import CheckpointOption, DebugOption, JsonOption, check_json_place
 from advclip_gui.commands.output import file_list, write_json
 from advclip_gui.engine.errors import CheckpointError
+from advclip_gui.engine.exchange.formats import FORMATS, Format
 
 
 def export(
     source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or an adapter folder.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="A new or empty folder, or one exported to before.")
+    ],
     export_format: Annotated[
-        Literal["peft"], typer.Option("--format", help="peft: adapter_config.json and safetensors.")
+        Format,
+        typer.Option("--format", help="; ".join(f"{one.name}: {one.title.lower()}" for one in FORMATS) + "."),
     ] = "peft",
+    checkpoint: CheckpointOption = "",
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -25,9 +30,13 @@ def export(
     check_json_place(json_file)
     if not source.is_dir():
         raise CheckpointError(f"There is no run folder {source}.")
+    from advclip_gui.commands.watcher import Watcher
     from advclip_gui.engine.export import export_adapter, loading_snippet
 
-    folder = export_adapter(source, out, format=export_format)
+    with Watcher() as watcher:
+        folder = export_adapter(
+            source, out, format=export_format, control=watcher.control, checkpoint=checkpoint
+        )
     snippet = loading_snippet(folder)
     typer.echo(f"Exported to {folder}. To load it:\n")
     typer.echo(snippet.rstrip("\n"))

@@ -102,7 +102,9 @@ def test_help_and_version(program: Callable[..., Any]) -> None:
         (["attack", "x.png"], "Missing option '--model'"),
         (["attack", "x.png", "--model", "advclip-mini", "--eps", "300"], "did you mean 300/255"),
         (["export", "run"], "Missing option '--out'"),
-        (["export", "run", "--out", "x", "--format", "onnx"], "onnx"),
+        (["export", "run", "--out", "x", "--format", "tar"], "tar"),
+        (["adapters", "import", "x.pt", "--classes", "a,b"], "Missing option '--backbone'"),
+        (["adapters", "import", "x.pt", "--backbone", "advclip-mini", "--classes", "a"], "two or more"),
         (["bench", "nonsense"], "no benchmark 'nonsense'"),
     ],
 )
@@ -119,6 +121,12 @@ def test_wrong_usage_ends_with_2(program: Callable[..., Any], arguments: list[st
         (["train", "gone.toml"], "gone.toml cannot be read"),
         (["data", "gone"], "does not exist"),
         (["export", "gone", "--out", "x"], "There is no run folder gone"),
+        (["adapters", "open", "gone"], "is not there"),
+        (["adapters", "rename", "gone", "x"], "There is no adapter 'gone'"),
+        (
+            ["adapters", "import", "gone", "--backbone", "advclip-mini", "--classes", "a,b"],
+            "no file or folder",
+        ),
         (["data", "demo", "--json", "gone/x.json"], "The folder of gone"),
         (["doctor", "--json", "."], "needs a file name"),
     ],

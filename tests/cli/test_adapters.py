@@ -1,0 +1,90 @@
+"""The library of adapters and every export format, from the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from advclip_gui.engine.exchange.formats import FORMATS, format_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained adapter on the bundled backbone; B is not zero."""
+    from advclip_gui.engine import adapters
+    from advclip_gui.engine.backbones import load_backbone
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.exchange.info import AdapterInfo, record_of
+    from advclip_gui.engine.files import write_json_atomic
+    from advclip_gui.settings import BackboneSettings, LoraSettings
+
+    folder = tmp_path_factory.mktemp("made") / "my adapter"
+    backbone = load_backbone(BackboneSettings(), device=torch.device("cpu"), control=Control())
+    adapters.adapt(backbone, adapters.placement(backbone.model, LoraSettings(rank=1)), seed=0)
+    for layer in adapters.lora_layers(backbone.model).values():
+        torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.1)
+    adapters.save_adapter(backbone, folder)
+    info = AdapterInfo(BackboneSettings(), ("cat", "dog"), ("a photo of a {}.",), "", None)
+    write_json_atomic(folder / "advclip.json", record_of(info, "peft"))
+    return folder
+
+
+@pytest.mark.parametrize("kind", [one.name for one in FORMATS])
+def test_every_format_is_written_and_told(
+    program: Callable[..., Any], made: Path, tmp_path: Path, kind: str
+) -> None:
+    done = program("export", made, "--out", tmp_path / "out", "--format", kind, "--json", tmp_path / "x.json")
+    assert done.status == 0, done.err
+    told = read(tmp_path / "x.json")
+    assert set(told["files"]) == {*format_entry(kind).files, "advclip.json", "README.md"}
+    assert told["snippet"].strip() in done.out
+
+
+def test_a_pt_file_is_imported_listed_renamed_removed_and_restored(
+    program: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    program("export", made, "--out", tmp_path / "out", "--format", "clip-lora")
+    done = program(
+        "adapters", "import", tmp_path / "out" / "lora_weights.pt", "--backbone", "advclip-mini",
+        "--classes", "cat,dog", "--template", "a {}.", "--name", "theirs", "--root", root,
+        "--json", tmp_path / "import.json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    told = read(tmp_path / "import.json")
+    assert (told["name"], told["class_names"], told["templates"]) == ("theirs", ["cat", "dog"], ["a {}."])
+    assert told["folder"] in done.out
+    opened = program("adapters", "open", made, "--root", root)
+    assert opened.status == 0
+    assert "advclip-mini, 2 classes" in opened.out
+    assert "theirs" in program("adapters", "list", "--root", root).out
+    assert program("adapters", "rename", "theirs", "ours now", "--root", root).status == 0
+    removed = program("adapters", "remove", "ours now", "--root", root)
+    assert removed.status == 0
+    assert told["key"] in removed.out
+    assert "ours now" not in program("adapters", "list", "--root", root).out
+    assert "ours now" in program("adapters", "list", "--removed", "--root", root).out
+    assert program("adapters", "restore", told["key"], "--root", root).status == 0
+    evaluated = program("attack", *_cat(), "--model", told["folder"], "--eps", "0.5/255", "--steps", 1)
+    assert evaluated.status == 0, evaluated.err
+
+
+def _cat() -> list[str]:
+    from advclip_gui.engine.resources import demo_folder
+
+    return [str(next(iter(sorted((demo_folder() / "test" / "cat").glob("*.jpg")))))]
+
+
+def test_an_empty_library_says_so(program: Callable[..., Any], tmp_path: Path) -> None:
+    assert program("adapters", "list", "--root", tmp_path).out == "There are no adapters yet.\n"
