@@ -239,7 +239,7 @@ class ExportJob:
         """Return the exported folder and the code that loads it, as `Exported`."""
         from advclip_gui.engine.export import export_adapter, loading_snippet
 
-        folder = export_adapter(self.source, self.out, format=self.format)
+        folder = export_adapter(self.source, self.out, format=self.format, control=control)
         return Exported(Path(folder), loading_snippet(Path(folder)))
 
 

@@ -11,6 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
+from advclip_gui.engine.events import Progress
+from advclip_gui.engine.exchange.formats import FORMATS, format_entry
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.dialogs import export
@@ -74,7 +76,8 @@ def test_an_export_shows_where_it_went_and_how_to_load_it(
     qtbot.mouseClick(dialog.export_button, LEFT)
     job, handle = backend.last("ExportJob")
     assert (job.source, job.out, job.format) == (tmp_path / "run", documents / "run-adapter", "peft")
-    assert dialog.busy.isVisible()
+    assert dialog.progress.isVisible()
+    assert not dialog.choices["onnx"].isEnabled()
     assert not dialog.export_button.isEnabled()
     assert not dialog.destination.isEnabled()
     end(handle, "finished", Exported(job.out, SNIPPET))
@@ -82,7 +85,8 @@ def test_an_export_shows_where_it_went_and_how_to_load_it(
     assert str(job.out) in dialog.banner.message
     assert dialog.snippet.toPlainText() == SNIPPET
     assert dialog.snippet.isVisible()
-    assert dialog.busy.isHidden()
+    assert dialog.progress.isHidden()
+    assert dialog.choices["onnx"].isEnabled()
     qtbot.mouseClick(dialog.copy_button, LEFT)
     assert QGuiApplication.clipboard().text() == SNIPPET
     qtbot.mouseClick(dialog.folder_button, LEFT)
@@ -91,6 +95,42 @@ def test_an_export_shows_where_it_went_and_how_to_load_it(
     write_to(dialog, documents / "again")
     assert dialog.export_button.isVisible()
     assert dialog.export_button.isEnabled()
+
+
+def test_the_format_goes_into_job_and_folder_until_the_user_names_one(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    assert dialog.format == "peft"
+    assert [choice.text() for choice in dialog.choices.values()] == [one.title for one in FORMATS]
+    for one in FORMATS:
+        qtbot.mouseClick(dialog.choices[one.name], LEFT)
+        ending = "adapter" if one.name == "peft" else one.name
+        assert dialog.destination.text() == str(documents / f"run-{ending}")
+    write_to(dialog, documents / "mine")
+    dialog.choose_format("onnx")
+    assert dialog.destination.text() == str(documents / "mine")
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    job, _ = backend.last("ExportJob")
+    assert (job.out, job.format) == (documents / "mine", "onnx")
+
+
+def test_an_export_shows_how_far_it_is_and_can_be_cancelled(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    _, handle = backend.last("ExportJob")
+    handle.deliver("event", Progress(task="Exporting", done=1, total=3, detail="Writing the model"))
+    assert "Writing the model" in dialog.progress.text.text()
+    assert dialog.progress.bar.value() > 0
+    qtbot.mouseClick(dialog.progress.cancel_button, LEFT)
+    assert handle.control.cancelled
+    end(handle, "cancelled")
+    assert dialog.banner.message == "The export was cancelled; the folder is as it was."
+    assert dialog.progress.isHidden()
+    assert dialog.export_button.isEnabled()
+    assert dialog.isVisible()
 
 
 def test_an_error_is_shown_in_the_dialog_and_nothing_typed_is_lost(
@@ -168,11 +208,13 @@ def test_choosing_a_folder_with_other_files_makes_a_new_one_inside(
 
 def test_destinations_in_words(tmp_path: Path) -> None:
     assert check_destination(str(tmp_path)) == (True, "The folder is empty.")
-    (tmp_path / "adapter_config.json").write_text("{}")
-    assert check_destination(str(tmp_path))[1].startswith("The adapter exported there before")
+    (tmp_path / "model.safetensors").write_text("the user's own model")
+    assert check_destination(str(tmp_path))[1].startswith("The folder holds other files")
+    (tmp_path / "advclip.json").write_text("{}")
+    assert check_destination(str(tmp_path)) == (True, "What was exported there before is replaced.")
     assert check_destination("\0")[0] is False
-    assert stem_of("Größe: 4/255 …") == "größe-4-255-adapter"
-    assert stem_of("///") == "run-adapter"
+    assert stem_of("Größe: 4/255 …") == "größe-4-255"
+    assert stem_of("///") == "run"
     assert free_folder(tmp_path, "new") == tmp_path / "new"
 
 
@@ -212,6 +254,19 @@ def test_a_real_adapter_is_exported(qtbot: QtBot, documents: Path, tmp_path: Pat
     qtbot.waitUntil(lambda: dialog.exported is not None or dialog.banner.level == "error", timeout=150_000)
     assert dialog.banner.level == "success", dialog.banner.message
     assert dialog.exported is not None
-    assert {path.name for path in dialog.exported.folder.iterdir()} == export.EXPORTED_FILES
-    assert str(dialog.exported.folder) in dialog.snippet.toPlainText()
+    for one in FORMATS:
+        if one.name != "peft":
+            dialog.choose_format(one.name)
+            assert dialog.result.isHidden()
+            dialog.exported = None
+            qtbot.mouseClick(dialog.export_button, LEFT)
+            qtbot.waitUntil(
+                lambda: dialog.exported is not None or dialog.banner.level == "error", timeout=150_000
+            )
+        assert dialog.banner.level == "success", dialog.banner.message
+        assert dialog.exported is not None
+        names = {path.name for path in dialog.exported.folder.iterdir()}
+        assert names == {*format_entry(one.name).files, "advclip.json", "README.md"}
+        assert str(dialog.exported.folder) in dialog.snippet.toPlainText()
+        assert dialog.progress.isHidden()
     assert backend.shut_down()

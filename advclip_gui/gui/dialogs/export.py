@@ -1,4 +1,4 @@
-"""Export an adapter: where to, and afterwards the lines that load it, ready to copy."""
+"""Export an adapter: in which format, where to, and afterwards the lines that load it, ready to copy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from platformdirs import user_documents_path
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
+    QButtonGroup,
     QDialog,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
-    QProgressBar,
+    QRadioButton,
     QVBoxLayout,
     QWidget,
 )
 
+from advclip_gui.engine.events import Progress
+from advclip_gui.engine.exchange.formats import EXPORTED_FILES, FORMATS, INFO_FILE
 from advclip_gui.gui import theme
 from advclip_gui.gui.jobs import ExportJob
 from advclip_gui.gui.widgets.basics import (
@@ -31,19 +34,14 @@ from advclip_gui.gui.widgets.basics import (
     TextLabel,
     set_property,
 )
+from advclip_gui.gui.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.jobs import Exported
     from advclip_gui.gui.workspace import Workspace
 
-EXPORTED_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", "advclip.json", "README.md"})
-"""What an export writes; a folder with other files in it is refused."""
-
-_WHAT = (
-    "Four files: the adapter's configuration and weights as peft reads them, what it was trained for, "
-    "and a model card with its figures. None of them holds a path of this machine."
-)
+_WHAT = "A model card with figures, settings and limits goes with it. No file names a path of this machine."
 
 
 class ExportDialog(QDialog):
@@ -69,17 +67,16 @@ class ExportDialog(QDialog):
         column.setSpacing(look.m)
         column.addWidget(TextLabel(f"Export the adapter of {name}", "title", wrap=True))
         column.addWidget(Muted(_WHAT))
+        column.addWidget(SectionLabel("Format"))
+        column.addLayout(self._make_formats())
         column.addWidget(SectionLabel("Destination folder"))
         column.addLayout(self._make_destination())
         self.note = TextLabel("", "caption", wrap=True)
         self.note.setObjectName("exportNote")
         column.addWidget(self.note)
-        self.busy = QProgressBar()
-        self.busy.setRange(0, 0)
-        self.busy.setTextVisible(False)
-        self.busy.setAccessibleName("Exporting")
-        self.busy.hide()
-        column.addWidget(self.busy)
+        self.progress = ProgressRow("export")
+        self.progress.cancelled.connect(self._cancel)
+        column.addWidget(self.progress)
         self.banner = Banner(closable=False)
         self.banner.setObjectName("exportBanner")
         self.banner.clear()
@@ -87,10 +84,36 @@ class ExportDialog(QDialog):
         column.addWidget(self._make_result())
         column.addStretch(1)
         column.addLayout(self._make_buttons())
-        self.destination.setText(str(free_folder(user_documents_path(), self._stem)))
+        self._propose()
         self.export_button.setFocus()
 
     # --- building -----------------------------------------------------------------------------
+
+    def _make_formats(self) -> QVBoxLayout:
+        look = theme.current()
+        self.formats = QButtonGroup(self)
+        self.choices: dict[str, QRadioButton] = {}
+        self._sentences: list[Muted] = []
+        column = QVBoxLayout()
+        column.setSpacing(look.s)
+        for one in FORMATS:
+            choice = QRadioButton(one.title)
+            choice.setObjectName(f"exportFormat-{one.name}")
+            choice.setAccessibleDescription(one.sentence)
+            choice.setToolTip("Writes " + ", ".join(one.files))
+            self.formats.addButton(choice)
+            self.choices[one.name] = choice
+            sentence = Muted(one.sentence)
+            sentence.setContentsMargins(look.xl, 0, 0, 0)
+            self._sentences.append(sentence)
+            pair = QVBoxLayout()
+            pair.setSpacing(0)
+            pair.addWidget(choice)
+            pair.addWidget(sentence)
+            column.addLayout(pair)
+        self.choices["peft"].setChecked(True)
+        self.formats.buttonClicked.connect(self._format_chosen)
+        return column
 
     def _make_destination(self) -> QHBoxLayout:
         self.destination = QLineEdit()
@@ -122,7 +145,7 @@ class ExportDialog(QDialog):
         self.snippet.setReadOnly(True)
         self.snippet.setFont(look.mono_font(look.caption))
         self.snippet.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.snippet.setFixedHeight(4 * look.xxl)
+        self.snippet.setFixedHeight(5 * look.xxl)
         column.addWidget(self.snippet)
         row = QHBoxLayout()
         row.setSpacing(look.s)
@@ -160,43 +183,88 @@ class ExportDialog(QDialog):
 
     # --- exporting ----------------------------------------------------------------------------
 
+    @property
+    def format(self) -> str:
+        """Name of the chosen format."""
+        return next(name for name, choice in self.choices.items() if choice.isChecked())
+
+    def choose_format(self, name: str) -> None:
+        """Choose as a click does."""
+        self.choices[name].click()
+
+    def _format_chosen(self) -> None:
+        """Propose a folder named after the format, unless the user has named one."""
+        if self.destination.text() == self._proposed:
+            self._propose()
+        else:
+            self._destination_changed(self.destination.text())
+        self._show_result(False)
+        self.banner.clear()
+
+    def _propose(self) -> None:
+        ending = "adapter" if self.format == "peft" else self.format
+        self._proposed = str(free_folder(user_documents_path(), f"{self._stem}-{ending}"))
+        self.destination.setText(self._proposed)
+
     def export(self) -> None:
         """Write to the folder named in the field."""
         if self._handle is not None or not check_destination(self.destination.text())[0]:
             return
         self.banner.clear()
-        self.result.hide()
+        self._show_result(False)
         self._set_busy(True)
         folder = Path(self.destination.text().strip()).expanduser()
-        self._handle = self._backend.submit(ExportJob(self._run_dir, folder))
+        self._handle = self._backend.submit(ExportJob(self._run_dir, folder, self.format))
+        self._handle.event.connect(self._on_event)
         self._handle.finished.connect(self._exported)
         self._handle.failed.connect(self._failed)
+        self._handle.cancelled.connect(self._cancelled)
         self._handle.ended.connect(self._ended)
         if not self._backend.ready:
             self.banner.show_message("info", "The export begins as soon as the engine is loaded.")
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, Progress):
+            self.progress.show_progress(event)
+
+    def _cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
 
     def _exported(self, exported: Exported) -> None:
         self.exported = exported
         self.banner.show_message("success", f"The adapter is in {exported.folder}.")
         self.snippet.setPlainText(exported.snippet)
-        self.result.show()
+        self._show_result(True)
         self.close_button.setText("Done")
         self.export_button.hide()
         self.note.clear()
         self.copy_button.setFocus()
         self.adjustSize()
 
+    def _show_result(self, shown: bool) -> None:
+        """Give the lines the room of the formats' sentences: both are more than a small screen holds."""
+        self.result.setVisible(shown)
+        for sentence in self._sentences:
+            sentence.setVisible(not shown)
+
     def _failed(self, error: ErrorInfo) -> None:
         self.banner.show_message("error", error.sentence, error.details)
         self.adjustSize()
+
+    def _cancelled(self) -> None:
+        self.banner.show_message("info", "The export was cancelled; the folder is as it was.")
 
     def _ended(self) -> None:
         self._handle = None
         self._set_busy(False)
 
     def _set_busy(self, busy: bool) -> None:
-        self.busy.setVisible(busy)
-        for widget in (self.destination, self.choose_button):
+        if busy:
+            self.progress.begin("Exporting")
+        else:
+            self.progress.hide()
+        for widget in (self.destination, self.choose_button, *self.choices.values(), *self._sentences):
             widget.setEnabled(not busy)
         self.export_button.setEnabled(not busy and check_destination(self.destination.text())[0])
 
@@ -215,7 +283,8 @@ class ExportDialog(QDialog):
         if chosen:
             # A folder with other files in it is refused, so a new one inside is proposed.
             usable, _ = check_destination(chosen)
-            folder = Path(chosen) if usable else free_folder(Path(chosen), self._stem)
+            ending = "adapter" if self.format == "peft" else self.format
+            folder = Path(chosen) if usable else free_folder(Path(chosen), f"{self._stem}-{ending}")
             self.destination.setText(str(folder))
 
     def _copy(self) -> None:
@@ -232,6 +301,8 @@ class ExportDialog(QDialog):
             self._handle.ended.disconnect(self._ended)
             self._handle.finished.disconnect(self._exported)
             self._handle.failed.disconnect(self._failed)
+            self._handle.cancelled.disconnect(self._cancelled)
+            self._handle.event.disconnect(self._on_event)
             self._handle.cancel()
             self._handle = None
         super().done(result)
@@ -253,17 +324,17 @@ def check_destination(text: str) -> tuple[bool, str]:
         found = {path.name for path in folder.iterdir()}
     except (OSError, ValueError) as error:
         return False, f"The folder cannot be used: {getattr(error, 'strerror', None) or error}."
-    if found - EXPORTED_FILES:
+    if found - EXPORTED_FILES or (found and INFO_FILE not in found):
         return False, "The folder holds other files; choose an empty one or a new name."
     if found:
-        return True, "The adapter exported there before is replaced."
+        return True, "What was exported there before is replaced."
     return True, "The folder is empty."
 
 
 def stem_of(name: str) -> str:
     """A folder name made of the letters and digits of a run's name."""
     words = re.findall(r"\w+", name.lower())
-    return "-".join([*(words or ["run"]), "adapter"])
+    return "-".join(words or ["run"])
 
 
 def free_folder(parent: Path, stem: str) -> Path:
