@@ -7,6 +7,7 @@ from pathlib import Path
 
 COMMANDS = (
     *("train", "evaluate", "attack", "export", "data", "models", "runs", "adapters"),
+    "experiment",
     *("doctor", "bench", "screenshots"),
 )
 """Subcommands of the command line; written down here so that the window opens without importing it."""

@@ -19,6 +19,7 @@ from advclip_gui.commands.bench import bench
 from advclip_gui.commands.data import data
 from advclip_gui.commands.doctor import doctor
 from advclip_gui.commands.evaluate import evaluate
+from advclip_gui.commands.experiment import experiment
 from advclip_gui.commands.export import export
 from advclip_gui.commands.runs import runs
 from advclip_gui.commands.screenshots import screenshots
@@ -42,6 +43,7 @@ for command in (train, evaluate, attack, export, data, models, doctor, bench, sc
     app.command()(command)
 app.add_typer(runs, name="runs")
 app.add_typer(adapters, name="adapters")
+app.add_typer(experiment, name="experiment")
 
 
 def _show_version(wanted: bool) -> None:

@@ -220,6 +220,26 @@ class ExperimentSettings(Section):
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"The experiment {path} cannot be read: {error}.") from error
 
+    def with_values(self, assignments: Mapping[str, Any]) -> Self:
+        """Return a validated copy with dotted keys replaced, e.g. ``{"base.lora.rank": "4"}``.
+
+        Text is read as a TOML value where it is one, else taken as it is.
+
+        Raises:
+            SettingsError: a key does not exist or a value is wrong.
+        """
+        values = self.model_dump(mode="json", exclude_none=True)
+        for dotted, value in assignments.items():
+            *sections, key = dotted.split(".")
+            target = values
+            for section in sections:
+                nested = target.get(section)
+                if not isinstance(nested, dict):
+                    raise SettingsError(f"There is no setting '{dotted}'.")
+                target = nested
+            target[key] = _read_value(value)
+        return type(self).checked(values)
+
     def to_toml(self) -> str:
         """Write every value; empty optional ones are left out."""
         return tomlkit.dumps(self.model_dump(mode="json", exclude_none=True))
@@ -239,6 +259,15 @@ def differences(old: ExperimentSettings, new: ExperimentSettings) -> list[str]:
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
+
+
+def _read_value(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -34,6 +34,10 @@ class CellDone(Event):
     title: str
     state: str
     """"finished" or "failed"."""
+    ended: int = 0
+    """Parts of the experiment that have ended so far, this one among them."""
+    total: int = 0
+    seconds_left: float | None = None
     message: str = ""
     figures: tuple[tuple[str, int, float, float], ...] = ()
     """Title of the test set, n, clean and robust accuracy in [0, 1]."""

@@ -164,6 +164,9 @@ def _alive(record: dict[str, Any]) -> bool:
     if not isinstance(pid, int) or not isinstance(began, int | float):
         return False
     try:
-        return bool(abs(psutil.Process(pid).create_time() - began) < 1)
+        process = psutil.Process(pid)
+        # One that was killed stays listed until its parent has asked for it.
+        gone = process.status() == psutil.STATUS_ZOMBIE
+        return not gone and bool(abs(process.create_time() - began) < 1)
     except (psutil.Error, ValueError):
         return False

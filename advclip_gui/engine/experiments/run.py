@@ -11,9 +11,11 @@ from advclip_gui.engine.control import Cancelled, Interrupted
 from advclip_gui.engine.errors import CheckpointError, DataError, UserError
 from advclip_gui.engine.events import Log, Progress, StepDone, TrainingStarted
 from advclip_gui.engine.experiments.events import CellDone, ExperimentProgress
+from advclip_gui.engine.experiments.figures import read_figures
 from advclip_gui.engine.experiments.folder import ExperimentFolder
 from advclip_gui.engine.experiments.measure import Yardstick
 from advclip_gui.engine.experiments.pace import ZERO_SHOT, Pace, work
+from advclip_gui.engine.experiments.tables import save_all
 from advclip_gui.engine.experiments.test_sets import TestSet, find_test_sets
 from advclip_gui.engine.experiments.watching import Watched
 from advclip_gui.engine.model_ref import ModelRef
@@ -54,6 +56,8 @@ def run_experiment(
     evaluation has found; one that failed is tried again. A cell that fails is recorded with its
     sentence, and the others go on.
 
+    The table and the plot lie in the folder, and grow with every cell.
+
     Args:
         settings: the definition; in a folder with an experiment it must be the same.
         session: measures the models; trainings take the device that the recipe names.
@@ -82,6 +86,7 @@ def run_experiment(
     except BaseException as error:
         folder.set_state("failed", f"{type(error).__name__}: {error}")
         raise
+    save_all(read_figures(folder), path)
     folder.set_state(result.state, result.message)
     return result
 
@@ -159,7 +164,7 @@ class _Runner:
             sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             self.failed[key] = sentence
             self.folder.write_record(key, {"state": "failed", "title": title, "message": sentence})
-            self.outer.report(CellDone(key=key, title=title, state="failed", message=sentence))
+            self._report_end(key, title, "failed", sentence)
             self.tell(title, "")
             return
         self.folder.write_record(key, {"state": "finished", "title": title, **record})
@@ -168,7 +173,37 @@ class _Runner:
         figures = tuple(
             (one["title"], one["n"], one["clean"], one["robust"]) for one in record["figures"].values()
         )
-        self.outer.report(CellDone(key=key, title=title, state="finished", figures=figures))
+        save_all(read_figures(self.folder), self.folder.path, (".csv", ".md"))
+        self._report_end(key, title, "finished", figures=figures)
+
+    def _report_end(
+        self,
+        key: str,
+        title: str,
+        state: str,
+        message: str = "",
+        figures: tuple[tuple[str, int, float, float], ...] = (),
+    ) -> None:
+        self.outer.report(
+            CellDone(
+                key=key,
+                title=title,
+                state=state,
+                message=message,
+                figures=figures,
+                ended=len(self.done) + len(self.failed),
+                total=self.total,
+                seconds_left=self._seconds_left(),
+            )
+        )
+
+    def _seconds_left(self) -> float | None:
+        left = [
+            (cell, cell.settings.total_steps - self.steps[cell.key])
+            for cell in self.cells
+            if cell.key not in self.done and cell.key not in self.failed
+        ]
+        return self.pace.seconds_left(left, self.total - len(self.done) - len(self.failed))
 
     def _measure_zero_shot(self, yardstick: Yardstick) -> dict[str, Any]:
         ref = ModelRef("zero_shot", self.settings.base.backbone, title="Zero-shot CLIP")
@@ -232,11 +267,6 @@ class _Runner:
         if now == self._told:
             return
         self._told = now
-        left = [
-            (cell, cell.settings.total_steps - self.steps[cell.key])
-            for cell in self.cells
-            if cell.key not in self.done and cell.key not in self.failed
-        ]
         ended = len(self.done) + len(self.failed)
         amount = sum(work(cell) for cell in self.cells)
         trained = sum(work(cell) * self.steps[cell.key] / cell.settings.total_steps for cell in self.cells)
@@ -252,7 +282,7 @@ class _Runner:
                 total_steps=total_steps,
                 # The last model has still to be measured when the last training has ended.
                 share=1.0 if ended == self.total else min(0.99, share),
-                seconds_left=self.pace.seconds_left(left, self.total - ended),
+                seconds_left=self._seconds_left(),
             )
         )
 

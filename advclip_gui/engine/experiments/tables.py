@@ -12,7 +12,7 @@ from advclip_gui.engine.experiments.figures import DASH, percent
 from advclip_gui.engine.files import write_bytes_atomic, write_text_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from advclip_gui.engine.experiments.figures import Figures, Row
@@ -165,6 +165,16 @@ _WRITERS: Final[dict[str, Callable[[Figures], str | bytes]]] = {
 }
 SUFFIXES: Final = tuple(_WRITERS)
 """Endings that `save_figures` knows."""
+
+
+def save_all(figures: Figures, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
+    """Write ``table.*`` and ``plot.*`` to a folder; return their paths. Raises `StorageError`."""
+    paths = tuple(
+        folder / f"{'plot' if suffix in ('.svg', '.png') else 'table'}{suffix}" for suffix in suffixes
+    )
+    for path in paths:
+        save_figures(figures, path)
+    return paths
 
 
 def save_figures(figures: Figures, path: Path) -> None:
