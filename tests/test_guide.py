@@ -112,7 +112,10 @@ def test_options_in_examples_exist() -> None:
     for page in PAGES:
         content = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for name, rest in re.findall(r"advclip-gui ([a-z]+)([^\n`]*)", content):
-            known = {option for parameter in commands[name].params for option in parameter.opts}
+            command = commands[name]
+            if hasattr(command, "commands") and rest.split()[:1]:
+                command = command.commands.get(rest.split()[0].strip("`,"), command)
+            known = {option for parameter in command.params for option in parameter.opts}
             assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"{page.name}: {name}{rest}"
 
 
