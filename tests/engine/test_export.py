@@ -255,3 +255,21 @@ def test_the_card_says_protocol_norm_and_every_model(small_run, tmp_path) -> Non
     assert [line.split("|")[1].strip() for line in card.splitlines() if line.startswith("| ")] == [
         "model", "zero-shot", "CLIP-LoRA", "this adapter",
     ]  # fmt: skip
+
+
+def test_an_export_of_the_first_version_is_read_and_exported_again(run_dir, tmp_path) -> None:
+    """Its record had neither backbone nor protocol beside the figures, and no format."""
+    out = export_adapter(run_dir, tmp_path / "old")
+    record = json.loads((out / "advclip.json").read_text())
+    for key in ("backbone", "format", "environment", "name"):
+        del record[key]
+    for entry in record["figures"].values():
+        for key in ("protocol", "norm", "attack", "warnings", "provenance"):
+            (entry or {}).pop(key, None)
+    record["settings"]["protocol"] = "released"
+    record["settings"]["adversary"]["kind"] = "universal"
+    (out / "advclip.json").write_text(json.dumps(record))
+    assert loading_snippet(out).startswith("from pathlib")
+    card = (export_adapter(out, tmp_path / "new") / "README.md").read_text()
+    assert "Protocol *released*, L-infinity, epsilon in normalised units:" in card
+    assert "do not compare" in card

@@ -108,8 +108,10 @@ def _figures(info: AdapterInfo) -> list[str]:
     if "adapter" not in info.figures:
         return ["## Figures", "", "None were measured."]
     of_adapter = info.figures["adapter"]
-    protocol = str(of_adapter.get("protocol") or "sound")
-    norm = NORMS.get(str(of_adapter.get("norm")), str(of_adapter.get("norm")))
+    settings = info.settings  # tell what exports of the first version left out
+    protocol = str(of_adapter.get("protocol") or (settings.protocol if settings else "sound"))
+    short = str(of_adapter.get("norm") or (settings.monitor.norm if settings else "Linf"))
+    norm = NORMS.get(short, short)
     sound = protocol == "sound"
     attack = str(of_adapter.get("attack") or ("FGSM + PGD" if sound else "PGD"))
     if sound and "upper bound" not in attack:

@@ -117,3 +117,29 @@ def test_a_tower_too_large_for_one_file_is_refused(
     monkeypatch.setattr(onnx_classifier, "_MOST_BYTES", 1000)
     with pytest.raises(CheckpointError, match="an ONNX file ends at"):
         export_adapter(sample.folder, tmp_path / "out", format="onnx")
+
+
+def test_long_sequences_take_the_fused_attention_and_are_exported_as_well(tmp_path: Path) -> None:
+    """Beyond 300 tokens, as at 336 pixels, attention is computed another way."""
+    from types import SimpleNamespace
+
+    from open_clip.model import CLIP
+
+    from advclip_gui.engine.attention import split_attention
+    from advclip_gui.engine.classifier import ClipClassifier
+    from advclip_gui.engine.streamline import streamline
+    from tests.engine.conftest import TINY
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = CLIP(**{**TINY, "vision_cfg": {**TINY["vision_cfg"], "image_size": 144}})
+        model.eval().requires_grad_(False)
+        text = torch.nn.functional.normalize(torch.randn(2, 16), dim=-1)
+    split_attention(model)
+    streamline(model)
+    backbone = SimpleNamespace(
+        model=model, image_size=144, interpolation="bicubic", resize_mode="shortest", mean=(0.5,) * 3,
+        std=(0.5,) * 3, device=torch.device("cpu"),
+    )  # fmt: skip
+    classifier = ClipClassifier(backbone, ("cat", "dog"), text).eval()  # type: ignore[arg-type]
+    assert onnx_classifier.write_onnx(classifier, tmp_path, ("{}",), Control()) < 1e-3
