@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFileDialog
 
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
@@ -15,7 +17,6 @@ from advclip_gui.gui.run_keeper import RunKeeper, binned_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from PySide6.QtWidgets import QWidget
 
@@ -149,6 +150,12 @@ class RunCommands(QObject):
         dialog = RunImportDialog(self._io, self._workspace.runs_root, self._page)
         dialog.imported.connect(self._on_imported)
         dialog.open()
+
+    def open_adapter(self) -> None:
+        """Ask for a folder with an adapter, e.g. one that Export wrote."""
+        folder = QFileDialog.getExistingDirectory(self._page, "Open an adapter folder")
+        if folder:
+            self._workspace.open_adapter(Path(folder))
 
     def _on_imported(self, path: Path) -> None:
         self.imported.emit(path)

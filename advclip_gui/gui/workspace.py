@@ -18,6 +18,7 @@ from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from advclip_gui.engine.adapter_library import LibraryAdapter
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
     from advclip_gui.engine.datasets.memory import Remembered
@@ -44,6 +45,7 @@ class Workspace(QObject):
         record: its curves, log and outcome.
         runs_root: where runs are kept, None for the platform's data folder.
         last_runs: runs on disk as of the last `refresh_runs`, newest first.
+        opened_adapters: adapters that were opened or imported without a run, likewise.
     """
 
     scan_changed = Signal()
@@ -81,6 +83,7 @@ class Workspace(QObject):
         self.record: TrainingRecord | None = None
         self.runs_root: Path | None = None
         self.last_runs: tuple[RunSummary, ...] = ()
+        self.opened_adapters: tuple[LibraryAdapter, ...] = ()
         self.recent: list[str] = []
         self._whole: DatasetScan | None = None
         self._halved: tuple[DatasetScan, ClassPart] | None = None
@@ -336,7 +339,26 @@ class Workspace(QObject):
             if number < MOST_OFFERED or run.path in self._offered:
                 title = run.name if named[run.name] == 1 else f"{run.name} ({run.path.name})"
                 refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=title))
-        return refs
+        usable = [one.ref for one in self.opened_adapters if one.info is not None and not one.problem]
+        return refs + [ref for ref in usable if ref.backbone == backbone]
+
+    def open_adapter(self, folder: Path) -> None:
+        """Name an adapter folder in the library, so that it is among the models; tells how that went."""
+
+        def work(_control: Control) -> object:
+            from advclip_gui.engine.adapter_library import AdapterLibrary
+
+            return AdapterLibrary().open_folder(folder)
+
+        handle = self.io.submit(work, "Opening an adapter")
+        handle.finished.connect(self._adapter_opened)
+        handle.failed.connect(self._runs_failed)
+
+    def _adapter_opened(self, adapter: LibraryAdapter) -> None:
+        known = adapter.info is not None and adapter.info.backbone == self.settings.backbone
+        where = "Probe and Evaluate offer it." if known else "Choose its backbone to probe and evaluate it."
+        self.notify.emit("info", f"The adapter {adapter.name} is open. {where}", "")
+        self.refresh_runs()
 
     def offer(self, paths: Iterable[Path]) -> None:
         """Offer the adapters of these runs among the models, however many newer ones there are."""
@@ -355,23 +377,27 @@ class Workspace(QObject):
 
         def work(_control: Control) -> object:
             from advclip_gui.engine import runs
+            from advclip_gui.engine.adapter_library import AdapterLibrary
             from advclip_gui.engine.run_list import RunIndex
 
             place = runs.runs_root() if root is None else root
             # One listing at a time: see `_listing`.
             if self._index is None or self._index.root != place:
                 self._index = RunIndex(place)
-            return tuple(self._index.read())
+            return tuple(self._index.read()), AdapterLibrary().adapters()
 
         self._listing = self.io.submit(work, "Listing runs")
         self._listing.finished.connect(self._runs_listed)
         self._listing.failed.connect(self._runs_failed)
         self._listing.ended.connect(self._listing_ended)
 
-    def _runs_listed(self, runs: tuple[RunSummary, ...]) -> None:
-        if runs != self.last_runs:
-            self.last_runs = runs
+    def _runs_listed(self, found: tuple[tuple[RunSummary, ...], tuple[LibraryAdapter, ...]]) -> None:
+        runs, adapters = found
+        new_runs, new_adapters = runs != self.last_runs, adapters != self.opened_adapters
+        self.last_runs, self.opened_adapters = runs, adapters
+        if new_runs:
             self.runs_changed.emit()
+        if new_runs or new_adapters:
             self.models_changed.emit()
 
     def _runs_failed(self, error: ErrorInfo) -> None:

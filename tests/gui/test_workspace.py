@@ -309,3 +309,18 @@ def test_a_list_that_did_not_change_is_not_told_again(qtbot: QtBot, room: Room, 
     room.workspace.refresh_runs()
     qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
     assert told == [1]
+
+
+def test_an_adapter_is_opened_without_a_run(room: Room, root: Path, tmp_path: Path, qtbot: QtBot) -> None:
+    elsewhere = write_run(tmp_path / "from a colleague", "theirs")
+    (elsewhere / "adapter" / "adapter_config.json").write_text("{}")
+    with qtbot.waitSignal(room.workspace.models_changed):
+        room.workspace.open_adapter(elsewhere)
+    (one,) = [ref for ref in room.workspace.model_refs() if ref.kind == "adapter"]
+    assert (one.adapter, one.title) == (str(elsewhere), "theirs")
+    assert not room.workspace.last_runs
+    assert room.notes == [("info", "The adapter theirs is open. Probe and Evaluate offer it.")]
+    room.workspace.open_adapter(tmp_path)
+    qtbot.waitUntil(lambda: len(room.notes) == 2)
+    assert room.notes[1][0] == "error"
+    assert "no adapter" in room.notes[1][1]

@@ -71,7 +71,13 @@ class RunsPage(QWidget):
         self.import_button = Button(
             "Import…", "import", name="importRun", tip="Take in a run folder from another machine."
         )
-        for widget in (self.count, self.filter, self.import_button):
+        self.open_button = Button(
+            "Open adapter…",
+            "folder-open-outline",
+            name="openAdapter",
+            tip="Use an exported adapter folder in Probe and Evaluate, without a run.",
+        )
+        for widget in (self.count, self.filter, self.open_button, self.import_button):
             self.header.actions.addWidget(widget)
         self.banner, self.bin_banner = Banner(), Banner()
         self.banner.setObjectName("runsBanner")
@@ -161,6 +167,7 @@ class RunsPage(QWidget):
             self.actions_row.actions[key].triggered.connect(act)
         self.details.note_wanted.connect(commands.edit_note)
         self.import_button.clicked.connect(commands.import_run)
+        self.open_button.clicked.connect(commands.open_adapter)
         self.demo_button.clicked.connect(self._open_demo)
         self.recipe_button.clicked.connect(self._go_to_recipe)
         self.banner.dismissed.connect(self._on_dismissed)
