@@ -212,9 +212,10 @@ def _notes(settings: ExperimentSettings, labels: Mapping[str, None], doubts: Map
     attack = " / ".join(labels) or f"{how.attack} attacks"
     length = length_text(how.epsilon, how.norm)
     norm = norm_text(how.norm)
+    seeds = ", ".join(map(str, settings.seeds))
+    over = f"mean ± sample standard deviation over seeds {seeds}" if "," in seeds else f"seed {seeds} only"
     notes = [
-        f"Accuracy in %: mean ± sample standard deviation over seeds {', '.join(map(str, settings.seeds))}; "
-        "zero-shot is measured once.",
+        f"Accuracy in %: {over}; zero-shot is measured once.",
         f"Robust: {attack}, epsilon {length} ({norm}), on the same images for every model.",
         PROTOCOL_SENTENCES[base.protocol],
         f"Backbone {' '.join(part for part in (base.backbone.name, base.backbone.weights) if part)}, "

@@ -1,0 +1,74 @@
+"""How the amount and the progress of an experiment are said in the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from advclip_gui.engine.experiments.definition import METHODS
+from advclip_gui.gui.evaluation_progress import duration
+from advclip_gui.wording import radius_text
+
+if TYPE_CHECKING:
+    from advclip_gui.engine.experiments.definition import ExperimentSettings
+    from advclip_gui.engine.experiments.events import ExperimentProgress
+    from advclip_gui.engine.experiments.figures import Figures
+    from advclip_gui.settings import RunSettings
+
+
+def recipe_text(base: RunSettings) -> str:
+    """Name a recipe: "Demo: advclip-mini on demo, 150 steps, sound protocol"."""
+    backbone = " ".join(part for part in (base.backbone.name, base.backbone.weights) if part)
+    steps = f"{base.training.steps:,} steps" if base.training.steps else "500 steps for each shot"
+    return f"{base.name or 'Recipe'}: {backbone} on {base.data.folder}, {steps}, {base.protocol} protocol"
+
+
+def summary_text(settings: ExperimentSettings) -> str:
+    """Tell the whole definition, a line for each part."""
+    how = settings.evaluation
+    images = f"{how.images:,} test images" if how.images else "all test images"
+    lines = [
+        settings.name or settings.kind,
+        f"{recipe_text(settings.base)}.",
+        f"Shots per class: {', '.join(map(str, settings.shots))}",
+        f"Seeds: {', '.join(map(str, settings.seeds))}",
+        f"Methods: {', '.join(METHODS[method] for method in settings.methods)}",
+        f"Measured: {how.attack} attacks at {radius_text(how.epsilon, how.norm)}, {images}",
+    ]
+    if settings.targets:
+        lines.append(f"Also tested on: {', '.join(settings.targets)}")
+    return "\n\n".join(lines)
+
+
+def amount_text(settings: ExperimentSettings, seconds: float | None) -> str:
+    """Say how much it is: "30 trainings, 93,000 steps, about 14 h on this device"."""
+    count = len(settings.cells)
+    parts = [f"{count:,} training{'s' * (count != 1)}", f"{settings.total_steps:,} steps"]
+    if seconds is not None:
+        parts.append(f"roughly {duration(seconds)} on this device")
+    return ", ".join(parts)
+
+
+def progress_text(told: ExperimentProgress | None, state: str, detail: str = "") -> str:
+    """Say how far it is: "3 of 31 done. CLIP-LoRA, 4 shots, seed 1: step 120 of 2,000. About 3 h left."."""
+    if told is None:
+        return {"queued": "Waiting for the device.", "stopping": "Stopping …"}.get(
+            state, detail or "Starting …"
+        )
+    parts = [f"{told.done} of {told.total} done" + (f", {told.failed} failed" if told.failed else "") + "."]
+    if told.title and told.phase == "training":
+        parts.append(f"{told.title}: step {told.step:,} of {told.total_steps:,}.")
+    elif told.title and told.phase:
+        parts.append(f"{told.title}: {told.phase} {told.step:,} of {told.total_steps:,} images.")
+    if state == "stopping":
+        parts.append("Stopping …")
+    elif told.seconds_left:
+        parts.append(f"About {duration(told.seconds_left)} left.")
+    return " ".join(parts)
+
+
+def failed_text(figures: Figures) -> str:
+    """The first failure, and how many there are."""
+    if not figures.failed:
+        return "."
+    title, sentence = next(iter(figures.failed.items()))
+    return f", {len(figures.failed)} failed. {title}: {sentence}"

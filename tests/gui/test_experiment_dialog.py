@@ -1,0 +1,328 @@
+"""The window of experiments: what is asked for, one job on the device, and figures that grow."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from advclip_gui.engine.experiments.definition import ExperimentSettings
+from advclip_gui.engine.experiments.estimate import Estimate, estimate
+from advclip_gui.engine.experiments.events import CellDone, ExperimentProgress
+from advclip_gui.engine.experiments.folder import ExperimentFolder
+from advclip_gui.engine.experiments.presets import EXPERIMENTS
+from advclip_gui.engine.experiments.run import ExperimentResult
+from advclip_gui.gui import theme
+from advclip_gui.gui.dialogs.experiment import ExperimentDialog, open_experiments
+from advclip_gui.gui.experiment_jobs import EstimateJob, ExperimentJob
+from advclip_gui.gui.experiment_text import amount_text, progress_text
+from advclip_gui.gui.gpu_thread import Priority
+from advclip_gui.gui.io_thread import IoPool
+from advclip_gui.gui.job_handle import ErrorInfo
+from advclip_gui.presets import PRESETS
+from tests.gui.probe_fakes import HandBackend, end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def workspace(qapp: Any, tmp_path: Path) -> Iterator[Any]:
+    theme.apply(qapp, "light")
+    io = IoPool()
+    yield SimpleNamespace(
+        settings=PRESETS["demo"].settings,
+        backend=HandBackend(),
+        io=io,
+        scan=None,
+        runs_root=tmp_path / "runs",
+    )
+    io.shut_down()
+
+
+@pytest.fixture
+def dialog(qtbot: QtBot, workspace: Any) -> ExperimentDialog:
+    made = ExperimentDialog(workspace)
+    qtbot.addWidget(made)
+    with qtbot.waitExposed(made):
+        made.show()
+    return made
+
+
+def record(folder: ExperimentFolder, key: str, clean: float) -> None:
+    one = {"title": "Test", "n": 6, "clean": clean, "robust": 0.2, "label": "PGD", "warnings": []}
+    folder.write_record(key, {"state": "finished", "figures": {"test": one}, "evaluation_seconds": 1.0})
+
+
+def start(dialog: ExperimentDialog, qtbot: QtBot) -> tuple[Any, Any]:
+    qtbot.mouseClick(dialog.start_button, LEFT)
+    return dialog._workspace.backend.last("ExperimentJob")
+
+
+def begin(job: ExperimentJob) -> ExperimentFolder:
+    """What the engine writes first."""
+    folder = ExperimentFolder(job.path)
+    folder.define(job.settings)
+    return folder
+
+
+def test_one_click_asks_for_the_papers(qtbot: QtBot, dialog: ExperimentDialog, workspace: Any) -> None:
+    job, _handle = start(dialog, qtbot)
+    settings = job.settings
+    assert (settings.kind, settings.shots, settings.seeds) == ("few-shot", (1, 2, 4, 8, 16), (1, 2, 3))
+    assert settings.methods == ("zero-shot", "clip-lora", "advclip-lora")
+    assert settings.base == workspace.settings
+    assert settings.evaluation.epsilon == workspace.settings.monitor.epsilon
+    assert job.path.parent == workspace.runs_root / "experiments"
+    assert (job.priority, job.serves) == (Priority.TRAINING, True)
+
+
+def test_choices_reach_the_job(qtbot: QtBot, dialog: ExperimentDialog) -> None:
+    qtbot.mouseClick(dialog.form.shots[16], LEFT, pos=dialog.form.shots[16].rect().center())
+    dialog.form.shots[16].setChecked(False)
+    dialog.form.shots[8].setChecked(False)
+    dialog.form.methods["clip-lora"].setChecked(False)
+    dialog.form.seeds.setText("5 7")
+    dialog.form.images.set_value(0)
+    job, _ = start(dialog, qtbot)
+    assert job.settings.shots == (1, 2, 4)
+    assert job.settings.seeds == (5, 7)
+    assert job.settings.methods == ("zero-shot", "advclip-lora")
+    assert job.settings.evaluation.images == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda form: form.seeds.setText("1, x"), "Seeds are whole numbers"),
+        (lambda form: [box.setChecked(False) for box in form.shots.values()], "number of shots"),
+        (lambda form: [box.setChecked(False) for box in form.methods.values()], "method"),
+    ],
+)
+def test_what_does_not_fit_cannot_be_started(
+    dialog: ExperimentDialog, spoil: Callable[[Any], object], words: str
+) -> None:
+    assert dialog.start_button.isEnabled()
+    spoil(dialog.form)
+    assert not dialog.start_button.isEnabled()
+    assert words in dialog.amount.text()
+
+
+def test_cross_dataset_asks_for_folders(qtbot: QtBot, dialog: ExperimentDialog, tmp_path: Path) -> None:
+    assert not dialog.form.target_box.isVisible()
+    qtbot.mouseClick(dialog.form.kind._buttons["cross-dataset"], LEFT)
+    assert dialog.form.target_box.isVisible()
+    assert "other folder" in dialog.amount.text()
+    assert not dialog.start_button.isEnabled()
+    dialog.form.add(str(tmp_path))
+    job, _ = start(dialog, qtbot)
+    assert job.settings.targets == (str(tmp_path),)
+    assert job.settings.shots == (16,)
+
+
+def test_base_to_new_takes_all_classes_of_a_halved_recipe(
+    qtbot: QtBot, dialog: ExperimentDialog, workspace: Any
+) -> None:
+    workspace.settings = workspace.settings.with_values({"data.classes": "base"})
+    dialog.prepare()
+    qtbot.mouseClick(dialog.form.kind._buttons["base-to-new"], LEFT)
+    job, _ = start(dialog, qtbot)
+    assert job.settings.kind == "base-to-new"
+    assert job.settings.base.data.classes == "all"
+
+
+def test_the_amount_is_said_with_a_time(qtbot: QtBot, dialog: ExperimentDialog, workspace: Any) -> None:
+    assert dialog.amount.text() == "30 trainings, 4,500 steps"
+    qtbot.waitUntil(lambda: workspace.backend.count("EstimateJob") > 0)
+    job, handle = workspace.backend.last("EstimateJob")
+    assert isinstance(job, EstimateJob)
+    end(handle, "finished", Estimate(30, 4500, 3600.0))
+    assert dialog.amount.text() == "30 trainings, 4,500 steps, roughly 1 h 00 min on this device"
+
+
+def test_an_old_estimate_is_not_shown(qtbot: QtBot, dialog: ExperimentDialog, workspace: Any) -> None:
+    qtbot.waitUntil(lambda: workspace.backend.count("EstimateJob") > 0)
+    _, handle = workspace.backend.last("EstimateJob")
+    dialog.form.seeds.setText("1")
+    end(handle, "finished", Estimate(30, 4500, 3600.0))
+    assert dialog.amount.text() == "10 trainings, 1,500 steps"
+
+
+def test_the_table_grows_with_every_cell(qtbot: QtBot, dialog: ExperimentDialog) -> None:
+    job, handle = start(dialog, qtbot)
+    handle.deliver("started", None)
+    assert dialog.stop_button.isVisible()
+    assert not dialog.form.editor.isVisible()
+    assert "Seeds: 1, 2, 3" in dialog.form.summary.text()
+    folder = begin(job)
+    record(folder, "zero-shot", 0.61)
+    told = ExperimentProgress(
+        done=1, failed=0, total=31, title="CLIP-LoRA, 1 shot, seed 1", phase="training", step=30,
+        total_steps=150, share=0.25, seconds_left=600.0,
+    )  # fmt: skip
+    handle.deliver("event", told)
+    handle.deliver("event", CellDone(key="zero-shot", title="Zero-shot CLIP", state="finished"))
+    handle.drained.emit()
+    assert dialog.bar.value() == 250
+    assert dialog.where.text() == (
+        "1 of 31 done. CLIP-LoRA, 1 shot, seed 1: step 30 of 150. About 10 min left."
+    )
+    qtbot.waitUntil(lambda: dialog.results.figures is not None)
+    assert dialog.results.table.rowCount() == 11
+    assert dialog.results.table.text_at(0, 5) == "61.00"
+    assert dialog.results.table.text_at(1, 3) == "0 of 3"
+    end(handle, "cancelled")
+
+
+def test_closing_the_window_does_not_end_it(qtbot: QtBot, dialog: ExperimentDialog, workspace: Any) -> None:
+    _, handle = start(dialog, qtbot)
+    handle.deliver("started", None)
+    dialog.reject()
+    assert handle.active
+    assert not handle.control.cancelled
+    dialog.show()
+    assert dialog.stop_button.isVisible()
+    end(handle, "cancelled")
+
+
+def test_a_stopped_one_is_continued_in_its_folder(
+    qtbot: QtBot, dialog: ExperimentDialog, workspace: Any
+) -> None:
+    job, handle = start(dialog, qtbot)
+    handle.deliver("started", None)
+    folder = begin(job)
+    record(folder, "zero-shot", 0.5)
+    qtbot.mouseClick(dialog.stop_button, LEFT)
+    assert handle.control.stop_requested
+    assert not dialog.stop_button.isEnabled()
+    end(handle, "finished", ExperimentResult(job.path, "stopped"))
+    qtbot.waitUntil(lambda: dialog.where.text() == "1 of 31 done.")
+    assert dialog.start_button.text() == "Continue"
+    again, handle = start(dialog, qtbot)
+    assert (again.path, again.settings) == (job.path, job.settings)
+    end(handle, "cancelled")
+    qtbot.mouseClick(dialog.new_button, LEFT)
+    assert dialog.path is None
+    assert dialog.form.editor.isVisible()
+    assert dialog.start_button.text() == "Start"
+
+
+def test_a_finished_one_is_not_continued(qtbot: QtBot, dialog: ExperimentDialog, tmp_path: Path) -> None:
+    folder = ExperimentFolder(tmp_path / "mein versuch")
+    settings = EXPERIMENTS["demo"]
+    folder.define(settings)
+    for key in ("zero-shot", *(cell.key for cell in settings.cells)):
+        record(folder, key, 0.7)
+    dialog.open_folder(folder.path)
+    qtbot.waitUntil(lambda: dialog.results.figures is not None)
+    assert not dialog.start_button.isEnabled()
+    assert dialog.where.text() == "9 of 9 done."
+    assert dialog.form.summary.text().startswith("Demo experiment")
+
+
+def test_a_folder_without_an_experiment_is_said(dialog: ExperimentDialog, tmp_path: Path) -> None:
+    dialog.open_folder(tmp_path)
+    assert "is no experiment" in dialog.banner.message
+    assert dialog.path is None
+
+
+def test_failed_cells_and_failures_stand_in_the_banner(qtbot: QtBot, dialog: ExperimentDialog) -> None:
+    job, handle = start(dialog, qtbot)
+    begin(job)
+    end(handle, "finished", ExperimentResult(job.path, "failed", "1 of 31 could not be done."))
+    assert (dialog.banner.level, "1 of 31" in dialog.banner.message) == ("warning", True)
+    assert dialog.start_button.text() == "Continue"
+    _, handle = start(dialog, qtbot)
+    end(handle, "failed", ErrorInfo("The disk is full.", "Free some space."))
+    assert dialog.banner.message == "The disk is full. Free some space."
+
+
+def test_one_that_never_began_leaves_the_form(qtbot: QtBot, dialog: ExperimentDialog) -> None:
+    _, handle = start(dialog, qtbot)
+    end(handle, "cancelled")
+    assert dialog.path is None
+    assert dialog.form.editor.isVisible()
+
+
+@pytest.mark.parametrize("ending", ["csv", "md", "tex", "svg", "png"])
+def test_what_is_there_can_be_exported(
+    qtbot: QtBot, dialog: ExperimentDialog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    folder = ExperimentFolder(tmp_path / "e")
+    folder.define(EXPERIMENTS["demo"])
+    record(folder, "zero-shot", 0.7)
+    dialog.open_folder(folder.path)
+    qtbot.waitUntil(lambda: dialog.results.figures is not None)
+    target = tmp_path / "für den artikel"
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *args: (str(target), f"Something (*.{ending})")
+    )
+    qtbot.mouseClick(dialog.results.export_button, LEFT)
+    written = target.with_suffix(f".{ending}")
+    qtbot.waitUntil(lambda: dialog.banner.message == f"Saved {written}.")
+    assert written.stat().st_size
+
+
+def test_the_plot_is_drawn_in_both_themes(
+    qtbot: QtBot, dialog: ExperimentDialog, tmp_path: Path, qapp: Any
+) -> None:
+    folder = ExperimentFolder(tmp_path / "e")
+    folder.define(EXPERIMENTS["demo"])
+    record(folder, "clip-lora-1-shots-seed-0", 0.7)
+    dialog.open_folder(folder.path)
+    qtbot.waitUntil(lambda: dialog.results.figures is not None)
+    qtbot.mouseClick(dialog.results.view._buttons["plot"], LEFT)
+    grounds = []
+    for mode in ("light", "dark"):
+        theme.apply(qapp, mode)  # type: ignore[arg-type]
+        qtbot.wait(1)
+        grounds.append(dialog.results.plot.grab().toImage().pixelColor(2, 2).lightness())
+    assert grounds[0] > 200 > 80 > grounds[1]
+    theme.apply(qapp, "light")
+
+
+def test_there_is_one_window(qtbot: QtBot, workspace: Any) -> None:
+    page = QWidget()
+    qtbot.addWidget(page)
+    first = open_experiments(workspace, page)
+    first.reject()
+    assert open_experiments(workspace, page) is first
+
+
+# --- words and numbers ------------------------------------------------------------------------
+
+
+def test_words() -> None:
+    settings = ExperimentSettings(shots=(1,), seeds=(0,), methods=("clip-lora",))
+    assert amount_text(settings, None) == "1 training, 500 steps"
+    assert progress_text(None, "queued") == "Waiting for the device."
+    assert progress_text(None, "running", "Checking images") == "Checking images"
+    told = ExperimentProgress(
+        done=2, failed=1, total=9, title="X", phase="evaluating", step=5, total_steps=10
+    )
+    assert progress_text(told, "running") == "2 of 9 done, 1 failed. X: evaluating 5 of 10 images."
+    assert progress_text(told, "stopping").endswith("Stopping …")
+
+
+def test_the_estimate_adds_trainings_and_evaluations() -> None:
+    settings = EXPERIMENTS["demo"]
+
+    def describe(recipe: Any) -> Any:
+        return SimpleNamespace(estimated_seconds=100.0 if recipe.adversary.inner_steps else 40.0)
+
+    found = estimate(settings, describe)
+    assert (found.trainings, found.steps) == (8, 8 * 40)
+    base = settings.base
+    # 100 s for 40 steps of a batch, each image twice (forward and back) for 2 inner and 2 outer passes.
+    per_pass = 100.0 / 40 / (base.training.batch_size * 2 * (2 + 2))
+    # Clean 1, FGSM 3, PGD-10 21 passes for an image that holds to the end.
+    assert found.seconds == pytest.approx(4 * 140.0 + 9 * 200 * 25 * per_pass)
+    assert estimate(settings, lambda recipe: SimpleNamespace(estimated_seconds=None)).seconds is None  # type: ignore[arg-type]
