@@ -62,7 +62,9 @@ def test_nothing_is_written_into_the_folder(program: Callable[..., Any], photos:
 def test_layout_is_told_and_can_be_overruled(
     program: Callable[..., Any], photos: Path, tmp_path: Path
 ) -> None:
-    (photos / "pets.csv").write_text("path,class\ndog/0.png,hound\nblack_cat/0.png,kitten\n", encoding="utf-8")
+    (photos / "pets.csv").write_text(
+        "path,class\ndog/0.png,hound\nblack_cat/0.png,kitten\n", encoding="utf-8"
+    )
     outcome = program("data", photos / "pets.csv", "--json", tmp_path / "report.json")
     assert outcome.status == 0
     assert "List of images." in outcome.out
