@@ -195,11 +195,16 @@ def table_command(
 
 def show(figures: Figures) -> None:
     """Print the table and what it must be read with."""
-    table([HEAD, *(cells_of(row) for row in figures.rows)], left=2)
+    table([HEAD, *(tuple(map(_plain, cells_of(row))) for row in figures.rows)], left=2)
     for note in figures.notes:
-        typer.echo(note)
+        typer.echo(_plain(note))
     for title, sentence in figures.failed.items():
         typer.echo(f"{title} failed: {sentence}")
+
+
+def _plain(text: str) -> str:
+    """In letters every terminal has."""
+    return text.replace("L∞", "Linf").replace("±", "+-").replace("–", "-")
 
 
 class ExperimentWatcher(Watcher):

@@ -50,6 +50,7 @@ def test_a_run_ends_in_a_table_and_is_not_done_again(
     assert len(stand_in) == 4
     assert "[5 of 5 done" in done.err
     assert sum("50.00" in line for line in done.out.splitlines()) == 5
+    assert done.out.replace(str(out), "").isascii()
     result = json.loads(told.read_text(encoding="utf-8"))
     assert result["state"] == "finished"
     assert len(result["rows"]) == 5

@@ -297,6 +297,24 @@ def test_there_is_one_window(qtbot: QtBot, workspace: Any) -> None:
     assert open_experiments(workspace, page) is first
 
 
+def test_the_job_hands_everything_to_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.experiments import run
+
+    asked: dict[str, Any] = {}
+
+    def record_call(settings: Any, **given: Any) -> str:
+        asked.update(given, settings=settings)
+        return "done"
+
+    monkeypatch.setattr(run, "run_experiment", record_call)
+    session, control = object(), Control()
+    job = ExperimentJob(EXPERIMENTS["demo"], tmp_path)
+    assert job.run(session, control) == "done"
+    told = {"settings": job.settings, "session": session, "control": control, "path": tmp_path}
+    assert asked == told
+
+
 # --- words and numbers ------------------------------------------------------------------------
 
 
@@ -319,10 +337,10 @@ def test_the_estimate_adds_trainings_and_evaluations() -> None:
         return SimpleNamespace(estimated_seconds=100.0 if recipe.adversary.inner_steps else 40.0)
 
     found = estimate(settings, describe)
-    assert (found.trainings, found.steps) == (8, 8 * 40)
+    assert (found.trainings, found.steps) == (8, 8 * 20)
     base = settings.base
-    # 100 s for 40 steps of a batch, each image twice (forward and back) for 2 inner and 2 outer passes.
-    per_pass = 100.0 / 40 / (base.training.batch_size * 2 * (2 + 2))
+    # 100 s for 20 steps of a batch, each image twice (forward and back) for 2 inner and 2 outer passes.
+    per_pass = 100.0 / 20 / (base.training.batch_size * 2 * (2 + 2))
     # Clean 1, FGSM 3, PGD-10 21 passes for an image that holds to the end.
-    assert found.seconds == pytest.approx(4 * 140.0 + 9 * 200 * 25 * per_pass)
+    assert found.seconds == pytest.approx(4 * 140.0 + 9 * 100 * 25 * per_pass)
     assert estimate(settings, lambda recipe: SimpleNamespace(estimated_seconds=None)).seconds is None  # type: ignore[arg-type]
