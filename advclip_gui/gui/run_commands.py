@@ -11,6 +11,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog
 
 from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.gui.dialogs.experiment import open_experiments
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import DeleteQuestion, NoteDialog
 from advclip_gui.gui.run_keeper import RunKeeper, binned_sentence
@@ -156,6 +157,10 @@ class RunCommands(QObject):
         folder = QFileDialog.getExistingDirectory(self._page, "Open an adapter folder")
         if folder:
             self._workspace.open_adapter(Path(folder))
+
+    def show_experiments(self) -> None:
+        """Open the window of experiments."""
+        open_experiments(self._workspace, self._page)
 
     def _on_imported(self, path: Path) -> None:
         self.imported.emit(path)

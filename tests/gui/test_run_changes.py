@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QApplication, QLineEdit
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from advclip_gui.engine import runs as run_files
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui import run_bin, run_watch, workspace
+from advclip_gui.gui.dialogs.experiment import ExperimentDialog
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import DeleteQuestion, NoteDialog
 from advclip_gui.gui.widgets import run_columns
@@ -242,6 +243,27 @@ def test_the_neighbour_of_what_went_is_selected(
     assert [run.name for run in page.table.selected()] == ["Run 4"]
 
 
+def test_an_adapter_folder_is_opened_from_the_page(
+    qtbot: QtBot, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = write_run(tmp_path / "other", "Theirs")
+    (foreign / "adapter" / "adapter_config.json").write_text("{}")
+    page = open_page(qtbot, room)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(foreign))
+    qtbot.mouseClick(page.open_button, LEFT)
+    qtbot.waitUntil(lambda: any(one.folder == foreign for one in room.workspace.opened_adapters))
+    settle(qtbot, room)
+
+
+def test_experiments_are_reached_from_the_page(qtbot: QtBot, room: Room) -> None:
+    page = open_page(qtbot, room)
+    qtbot.mouseClick(page.experiment_button, LEFT)
+    dialog = page.findChild(ExperimentDialog)
+    assert dialog.isVisible()
+    dialog.close()
+    settle(qtbot, room)
+
+
 # --- import -----------------------------------------------------------------------------------------
 
 
@@ -414,7 +436,10 @@ def test_the_menu_offers_what_the_buttons_offer(qtbot: QtBot, room: Room, root: 
 def test_every_control_has_a_name_and_a_tooltip(qtbot: QtBot, room: Room, root: Path) -> None:
     write_run(root, "One")
     page = open_page(qtbot, room)
-    controls = [*page.actions_row.buttons.values(), page.import_button, page.filter.words]
+    controls = [
+        *page.actions_row.buttons.values(), page.experiment_button, page.open_button, page.import_button,
+        page.filter.words,
+    ]  # fmt: skip
     controls += [page.filter.state, page.filter.method, page.table, page.clear_button]
     assert all(control.accessibleName() and control.toolTip() for control in controls)
 

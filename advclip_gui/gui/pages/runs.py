@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
     from advclip_gui.gui.workspace import Workspace
 
-_SUBTITLE = "Every run on this machine, started in this window or from the command line."
+_SUBTITLE = "Every run on this machine."
 MOST_COMPARED = len(ROLES)
 """Runs whose folders are read at once; more can be selected for the bin."""
 
@@ -77,7 +77,13 @@ class RunsPage(QWidget):
             name="openAdapter",
             tip="Use an exported adapter folder in Probe and Evaluate, without a run.",
         )
-        for widget in (self.count, self.filter, self.open_button, self.import_button):
+        self.experiment_button = Button(
+            "Experiments…",
+            "table-large",
+            name="experiments",
+            tip="Repeat a recipe over shots and seeds: a table with mean and deviation, and a plot.",
+        )
+        for widget in (self.count, self.experiment_button, self.open_button, self.import_button):
             self.header.actions.addWidget(widget)
         self.banner, self.bin_banner = Banner(), Banner()
         self.banner.setObjectName("runsBanner")
@@ -93,7 +99,7 @@ class RunsPage(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(look.xl, look.l, look.xl, look.l)
         column.setSpacing(look.m)
-        for widget in (self.header, self.banner, self.bin_banner):
+        for widget in (self.header, self.filter, self.banner, self.bin_banner):
             column.addWidget(widget)
         column.addWidget(self.stack, 1)
 
@@ -168,6 +174,7 @@ class RunsPage(QWidget):
         self.details.note_wanted.connect(commands.edit_note)
         self.import_button.clicked.connect(commands.import_run)
         self.open_button.clicked.connect(commands.open_adapter)
+        self.experiment_button.clicked.connect(commands.show_experiments)
         self.demo_button.clicked.connect(self._open_demo)
         self.recipe_button.clicked.connect(self._go_to_recipe)
         self.banner.dismissed.connect(self._on_dismissed)
