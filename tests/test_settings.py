@@ -101,9 +101,7 @@ def test_a_length_is_read(written: object, value: float) -> None:
     assert AdversarySettings.model_validate({"epsilon": written}).epsilon == pytest.approx(value, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "written", ["four", "4/0", "4/", "/255", "", "-1/255", -1, 300, "nan", "inf", None]
-)
+@pytest.mark.parametrize("written", ["four", "4/0", "4/", "/255", "", "-1/255", -1, 300, "nan", "inf", None])
 def test_what_is_no_length_is_refused_with_its_place(written: object) -> None:
     sentence = refusal({"adversary": {"epsilon": written}})
     assert sentence.startswith("adversary.epsilon: ")

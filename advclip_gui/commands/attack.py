@@ -104,7 +104,8 @@ def attack(
     length = epsilon(eps, norm)
     step = None if step_size is None else epsilon(step_size, norm, "--step-size")
     with Watcher() as watcher:
-        from advclip_gui.engine.images import open_image, prepare
+        from advclip_gui.engine.images import open_image
+        from advclip_gui.engine.model_input import model_pixels
         from advclip_gui.engine.probe import ProbeRequest, probe, save_probe, smallest_epsilon
         from advclip_gui.engine.probe_files import model_facts
         from advclip_gui.engine.session import Session
@@ -130,12 +131,7 @@ def attack(
         templates = chosen.templates or DataSettings().templates
         session = Session(device)
         classifier = session.classifier(chosen.ref, class_names, templates, control)
-        pixels = prepare(
-            picture,
-            classifier.image_size,
-            getattr(classifier, "interpolation", "bicubic"),
-            getattr(classifier, "resize_mode", "shortest"),
-        )
+        pixels = model_pixels(picture, classifier)
         result = probe(classifier, pixels, request, label=true_label, control=control)
         result = replace(result, provenance={**result.provenance, **session.provenance(chosen.ref)})
         edge = (

@@ -81,3 +81,20 @@ def append_line(path: Path, text: str) -> None:
             stream.write(text.rstrip("\n") + "\n")
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """The object a file holds; None where there is no such file, or something else in it."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """A path below `parent` that does not exist yet: `stem`, or `stem` with a number; nothing is created."""
+    candidate, number = parent / stem, 2
+    while candidate.exists():
+        candidate, number = parent / f"{stem}-{number}", number + 1
+    return candidate

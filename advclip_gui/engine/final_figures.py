@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -16,7 +16,7 @@ from advclip_gui.engine.evaluation import evaluate
 from advclip_gui.engine.preparation import ImageSet, load_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.evaluation_result import Evaluation
     from advclip_gui.engine.loop import Loop
 
+Found = TypeVar("Found")
 _BATCHES = (None, 32, 8, 1)
 """Images at a time: what suits the device, then less where its memory does not hold them."""
 
@@ -77,7 +78,7 @@ def _figures(
 ) -> dict[str, Any]:
     monitor = main.settings.monitor
     if main.settings.protocol == "released":
-        accuracy = _in_smaller_batches(
+        accuracy = in_smaller_batches(
             lambda size: released.evaluate(
                 classifier,
                 images.images,
@@ -90,7 +91,7 @@ def _figures(
         )
         return {"epsilon": monitor.epsilon, **dataclasses.asdict(accuracy)}
     provenance = _provenance(main, folder, control)
-    evaluation: Evaluation = _in_smaller_batches(
+    evaluation: Evaluation = in_smaller_batches(
         lambda size: evaluate(
             classifier,
             images.images,
@@ -118,7 +119,8 @@ def _figures(
     }
 
 
-def _in_smaller_batches(measure: Any) -> Any:
+def in_smaller_batches(measure: Callable[[int | None], Found]) -> Found:
+    """Measure as many at a time as suit the device (None), then fewer where its memory does not hold them."""
     for size in _BATCHES[:-1]:
         try:
             return measure(size)

@@ -245,13 +245,9 @@ class Loop:
         evaluations = (0 if best is None else best.evaluations) + 1
         if best is None or event.robust_accuracy > best.accuracy:
             adapter = adapters.adapter_state(self.trainer.backbone.model)
-            self.best = BestAdapter(
-                event.step, event.robust_accuracy, 0, evaluations, event.step, adapter
-            )
+            self.best = BestAdapter(event.step, event.robust_accuracy, 0, evaluations, event.step, adapter)
             return
-        self.best = dataclasses.replace(
-            best, since=best.since + 1, evaluations=evaluations, seen=event.step
-        )
+        self.best = dataclasses.replace(best, since=best.since + 1, evaluations=evaluations, seen=event.step)
         if 0 < patience <= self.best.since and self.trainer.step < self.settings.total_steps:
             self.ended = True
             self.control.report(

@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-import psutil
 from platformdirs import user_data_path
 
 from advclip_gui.engine.errors import CheckpointError, SettingsError
-from advclip_gui.engine.files import append_line, storage_error, write_json_atomic, write_text_atomic
+from advclip_gui.engine.files import (
+    append_line,
+    free_folder,
+    read_json_object,
+    storage_error,
+    write_json_atomic,
+    write_text_atomic,
+)
+from advclip_gui.engine.process_mark import process_lives, process_mark
 from advclip_gui.engine.run_environment import environment
 from advclip_gui.settings import RunSettings
 
@@ -41,10 +47,7 @@ def new_run_dir(settings: RunSettings, root: Path | None = None) -> Path:
     root = runs_root() if root is None else root
     word = re.sub(r"[^A-Za-z0-9]+", "-", settings.name or settings.method).strip("-").lower() or "run"
     stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{word[:40]}"
-    candidate, number = root / stem, 2
-    while candidate.exists():
-        candidate, number = root / f"{stem}-{number}", number + 1
-    return candidate
+    return free_folder(root, stem)
 
 
 class RunFolder:
@@ -104,14 +107,13 @@ class RunFolder:
 
     def set_state(self, state: RunState, message: str = "") -> None:
         """Record how the run stands. Raises `StorageError`."""
-        before = _read_json(self.path / "state.json") or {}
+        before = read_json_object(self.path / "state.json") or {}
         write_json_atomic(
             self.path / "state.json",
             {
                 "state": state,
                 "message": message,
-                "pid": os.getpid(),
-                "process_started": psutil.Process().create_time(),
+                **process_mark(),
                 "started": before.get("started", time.time()),
                 "updated": time.time(),
             },
@@ -119,23 +121,23 @@ class RunFolder:
 
     def state(self) -> RunState:
         """How the run stands; "interrupted" where its process is gone without a last word."""
-        record = _read_json(self.path / "state.json")
+        record = read_json_object(self.path / "state.json")
         if record is None:
             return "interrupted"
         state = record.get("state")
         if state not in get_args(RunState):
             return "interrupted"
-        if state == "running" and not _alive(record.get("pid"), record.get("process_started")):
+        if state == "running" and not process_lives(record):
             return "interrupted"
         return cast("RunState", state)
 
     def state_message(self) -> str:
         """The sentence recorded with the state, e.g. why the run failed."""
-        return str((_read_json(self.path / "state.json") or {}).get("message", ""))
+        return str((read_json_object(self.path / "state.json") or {}).get("message", ""))
 
     def started(self) -> float:
         """When the run began, in seconds since the epoch; 0 where that is not recorded."""
-        value = (_read_json(self.path / "state.json") or {}).get("started")
+        value = (read_json_object(self.path / "state.json") or {}).get("started")
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
     def rename(self, name: str) -> None:
@@ -201,31 +203,13 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """The final figures, None where the run has none."""
-        return _read_json(self.path / "result.json")
+        return read_json_object(self.path / "result.json")
 
     def split(self) -> dict[str, Any] | None:
         """The recorded split, None where there is none."""
-        return _read_json(self.path / "split.json")
+        return read_json_object(self.path / "split.json")
 
 
 def _plain(value: object) -> object:
     """JSON has no NaN: write null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _alive(pid: object, process_started: object) -> bool:
-    """Whether the process that trains still lives (and is not a later one with the same id)."""
-    if not isinstance(pid, int) or not isinstance(process_started, int | float):
-        return False
-    try:
-        return bool(abs(psutil.Process(pid).create_time() - process_started) < 1)
-    except (psutil.Error, ValueError):
-        return False

@@ -83,9 +83,7 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(
         "their gradients added up. The result stays the same."
         for count in (2, 1)
     ]
-    train(
-        settings.with_values({"training.accumulation": 4}), control=Control(), run_dir=tmp_path / "parts"
-    )
+    train(settings.with_values({"training.accumulation": 4}), control=Control(), run_dir=tmp_path / "parts")
     assert weights(tmp_path / "limited" / "adapter") == weights(tmp_path / "parts" / "adapter")
 
 

@@ -13,10 +13,11 @@ from PySide6.QtWidgets import QFileDialog
 
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.exchange.formats import FORMATS, format_entry
+from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.dialogs import export
-from advclip_gui.gui.dialogs.export import ExportDialog, check_destination, free_folder, stem_of
+from advclip_gui.gui.dialogs.export import ExportDialog, check_destination, stem_of
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.jobs import Exported
 from advclip_gui.settings import RunSettings

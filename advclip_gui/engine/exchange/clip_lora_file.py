@@ -110,9 +110,7 @@ def _described(model: nn.Module, place: Placement) -> tuple[dict[str, Any], list
     )
 
 
-def _order(
-    model: nn.Module, encoder: str, position: str, params: Sequence[str]
-) -> Iterator[dict[str, str]]:
+def _order(model: nn.Module, encoder: str, position: str, params: Sequence[str]) -> Iterator[dict[str, str]]:
     """The layers of a file in its order: letter to the target's name in the split model."""
     towers = tower_blocks(model)
     for tower in _TOWERS[encoder]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-import tomlkit
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from advclip_gui.engine.errors import SettingsError
-from advclip_gui.settings import Norm, Radius, RunSettings, explain
+from advclip_gui.settings import Document, Norm, Radius, RunSettings
 from advclip_gui.settings.lengths import check_within_pixels
 from advclip_gui.settings.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 Kind = Literal["few-shot", "base-to-new", "cross-dataset"]
 Method = Literal["zero-shot", "clip-lora", "advclip-lora"]
@@ -81,8 +77,11 @@ class Cell:
         return f"{METHODS[self.method]}, {self.shots} shot{'s' * (self.shots != 1)}, seed {self.seed}"
 
 
-class ExperimentSettings(Section):
+class ExperimentSettings(Document):
     """A recipe run with several shots, seeds and methods; everything else is the same in all of them."""
+
+    _a_file: ClassVar[str] = "a TOML file of an experiment"
+    _called: ClassVar[str] = "experiment"
 
     name: str = Field(default="", max_length=200, title="Name", description="Of the experiment.")
     kind: Kind = Field(
@@ -196,54 +195,6 @@ class ExperimentSettings(Section):
             }
         )
 
-    @classmethod
-    def checked(cls, values: Mapping[str, Any]) -> Self:
-        """Validate plain values. Raises `SettingsError`, naming every wrong key."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingsError(explain(error)) from error
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read what `to_toml` wrote. Raises `SettingsError`."""
-        try:
-            return cls.checked(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"This is not a TOML file of an experiment: {error}.") from error
-
-    @classmethod
-    def from_file(cls, path: Path) -> Self:
-        """Read a TOML file. Raises `SettingsError`."""
-        try:
-            return cls.from_toml(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"The experiment {path} cannot be read: {error}.") from error
-
-    def with_values(self, assignments: Mapping[str, Any]) -> Self:
-        """Return a validated copy with dotted keys replaced, e.g. ``{"base.lora.rank": "4"}``.
-
-        Text is read as a TOML value where it is one, else taken as it is.
-
-        Raises:
-            SettingsError: a key does not exist or a value is wrong.
-        """
-        values = self.model_dump(mode="json", exclude_none=True)
-        for dotted, value in assignments.items():
-            *sections, key = dotted.split(".")
-            target = values
-            for section in sections:
-                nested = target.get(section)
-                if not isinstance(nested, dict):
-                    raise SettingsError(f"There is no setting '{dotted}'.")
-                target = nested
-            target[key] = _read_value(value)
-        return type(self).checked(values)
-
-    def to_toml(self) -> str:
-        """Write every value; empty optional ones are left out."""
-        return tomlkit.dumps(self.model_dump(mode="json", exclude_none=True))
-
     @property
     def slug(self) -> str:
         """The name (or kind) in letters a folder can have."""
@@ -259,15 +210,6 @@ def differences(old: ExperimentSettings, new: ExperimentSettings) -> list[str]:
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key)
     ]
-
-
-def _read_value(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return value
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-import psutil
-
 from advclip_gui.engine.errors import CheckpointError, SettingsError
 from advclip_gui.engine.experiments.definition import ExperimentSettings, differences
-from advclip_gui.engine.files import storage_error, write_json_atomic, write_text_atomic
+from advclip_gui.engine.files import (
+    free_folder,
+    read_json_object,
+    storage_error,
+    write_json_atomic,
+    write_text_atomic,
+)
+from advclip_gui.engine.process_mark import process_lives, process_mark
 from advclip_gui.engine.runs import runs_root
 
 if TYPE_CHECKING:
@@ -32,10 +36,7 @@ def new_experiment_dir(settings: ExperimentSettings, root: Path | None = None) -
     """Choose a folder that does not exist yet; nothing is created."""
     place = experiments_root() if root is None else root
     stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{settings.slug}"
-    candidate, number = place / stem, 2
-    while candidate.exists():
-        candidate, number = place / f"{stem}-{number}", number + 1
-    return candidate
+    return free_folder(place, stem)
 
 
 class ExperimentFolder:
@@ -98,32 +99,31 @@ class ExperimentFolder:
             {
                 "state": state,
                 "message": message,
-                "pid": os.getpid(),
-                "process_started": psutil.Process().create_time(),
+                **process_mark(),
                 "updated": time.time(),
             },
         )
 
     def state(self) -> ExperimentState:
         """How it stands; "interrupted" where its process is gone without a last word."""
-        record = _read(self.path / "state.json")
+        record = read_json_object(self.path / "state.json")
         if record is None:
             return "new"
         state = record.get("state")
         if state not in get_args(ExperimentState):
             return "interrupted"
-        if state == "running" and not _alive(record):
+        if state == "running" and not process_lives(record):
             return "interrupted"
         return cast("ExperimentState", state)
 
     def state_message(self) -> str:
         """The sentence recorded with the state."""
-        return str((_read(self.path / "state.json") or {}).get("message", ""))
+        return str((read_json_object(self.path / "state.json") or {}).get("message", ""))
 
     def check_free(self) -> None:
         """Raise `CheckpointError` where another process works on the experiment."""
-        record = _read(self.path / "state.json") or {}
-        if record.get("state") == "running" and record.get("pid") != os.getpid() and _alive(record):
+        record = read_json_object(self.path / "state.json") or {}
+        if record.get("state") == "running" and record.get("pid") != os.getpid() and process_lives(record):
             raise CheckpointError(
                 f"The experiment in {self.path} is being run by another process.", "Wait for it, or stop it."
             )
@@ -136,7 +136,7 @@ class ExperimentFolder:
 
     def record(self, key: str) -> dict[str, Any]:
         """What became of a cell: "state", "message", "figures" by test set; {} where it is not known."""
-        return _read(self.path / "records" / f"{key}.json") or {}
+        return read_json_object(self.path / "records" / f"{key}.json") or {}
 
     def is_done(self, key: str) -> bool:
         """Whether nothing is left to do for a cell."""
@@ -148,25 +148,4 @@ class ExperimentFolder:
 
     def test_sets(self) -> dict[str, Any]:
         """What is tested on, by name: title, n and digest; {} before the first start."""
-        return _read(self.path / "test-sets.json") or {}
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _alive(record: dict[str, Any]) -> bool:
-    pid, began = record.get("pid"), record.get("process_started")
-    if not isinstance(pid, int) or not isinstance(began, int | float):
-        return False
-    try:
-        process = psutil.Process(pid)
-        # One that was killed stays listed until its parent has asked for it.
-        gone = process.status() == psutil.STATUS_ZOMBIE
-        return not gone and bool(abs(process.create_time() - began) < 1)
-    except (psutil.Error, ValueError):
-        return False
+        return read_json_object(self.path / "test-sets.json") or {}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-
 from advclip_gui.engine import released
-from advclip_gui.engine.errors import DeviceError
 from advclip_gui.engine.evaluation import evaluate
 from advclip_gui.engine.evaluation_provenance import evaluation_provenance
 from advclip_gui.engine.experiments.watching import Evaluating
 from advclip_gui.engine.files import write_json_atomic
+from advclip_gui.engine.final_figures import in_smaller_batches
 from advclip_gui.engine.model_input import input_form
 from advclip_gui.engine.preparation import ImageSet, load_set
 from advclip_gui.engine.report_text import label_of
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from advclip_gui.engine.model_ref import ModelRef
     from advclip_gui.engine.session import Session
 
-_BATCHES: Final = (None, 32, 8, 1)
-"""Images at a time: what suits the device, then less where its memory does not hold them."""
 _RELEASED_BATCH: Final = 64
 _KEPT_BYTES: Final = 2**30
 """Decoded test images that are held from one model to the next."""
@@ -99,27 +95,23 @@ class Yardstick:
             templates=self._settings.base.data.templates,
         )
         journal = self._folder.journal(key, test_set.key)
-        for size in _BATCHES:
-            try:
-                found = evaluate(
-                    classifier,
-                    images.images,
-                    images.labels,
-                    epsilons=[how.epsilon],
-                    norm=how.norm,
-                    attack=how.attack,
-                    steps=how.steps or None,
-                    batch_size=size,
-                    seed=how.seed,
-                    control=control,
-                    model_name=ref.title,
-                    provenance=provenance,
-                    resume_from=journal,
-                )
-                break
-            except (DeviceError, torch.OutOfMemoryError):
-                if size == _BATCHES[-1]:
-                    raise
+        found = in_smaller_batches(
+            lambda size: evaluate(
+                classifier,
+                images.images,
+                images.labels,
+                epsilons=[how.epsilon],
+                norm=how.norm,
+                attack=how.attack,
+                steps=how.steps or None,
+                batch_size=size,
+                seed=how.seed,
+                control=control,
+                model_name=ref.title,
+                provenance=provenance,
+                resume_from=journal,
+            )
+        )
         write_json_atomic(self._folder.path / "evaluations" / f"{key}-{test_set.key}.json", found.to_json())
         journal.unlink(missing_ok=True)
         first = found.epsilons[0]
@@ -137,21 +129,17 @@ class Yardstick:
     ) -> dict[str, Any]:
         how = self._settings.evaluation
         steps = how.steps or 100
-        for size in (_RELEASED_BATCH, *_BATCHES[1:]):
-            try:
-                found = released.evaluate(
-                    classifier,
-                    images.images,
-                    images.labels,
-                    epsilon=how.epsilon,
-                    steps=steps,
-                    batch_size=size or 1,
-                    control=control,
-                )
-                break
-            except torch.OutOfMemoryError:
-                if size == _BATCHES[-1]:
-                    raise
+        found = in_smaller_batches(
+            lambda size: released.evaluate(
+                classifier,
+                images.images,
+                images.labels,
+                epsilon=how.epsilon,
+                steps=steps,
+                batch_size=size or _RELEASED_BATCH,
+                control=control,
+            )
+        )
         return {
             "clean": found.clean_accuracy,
             "clean_interval": list(found.clean_interval),

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from advclip_gui.engine.events import Progress
 from advclip_gui.engine.exchange.formats import EXPORTED_FILES, FORMATS, INFO_FILE
+from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
 from advclip_gui.gui.jobs import ExportJob
 from advclip_gui.gui.widgets.basics import (
@@ -335,11 +336,3 @@ def stem_of(name: str) -> str:
     """A folder name made of the letters and digits of a run's name."""
     words = re.findall(r"\w+", name.lower())
     return "-".join(words or ["run"])
-
-
-def free_folder(parent: Path, stem: str) -> Path:
-    """A folder below `parent` that does not exist yet."""
-    candidate, number = parent / stem, 2
-    while candidate.exists():
-        candidate, number = parent / f"{stem}-{number}", number + 1
-    return candidate
