@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,9 @@ from PySide6.QtCore import QObject, Signal
 
 from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.gui.data_opening import DataMemory, OpenedData, open_data
 from advclip_gui.gui.jobs import TrainJob
+from advclip_gui.gui.model_list import RunListing, saved_refs
 from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
@@ -22,13 +24,10 @@ if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.folder import DatasetScan
     from advclip_gui.engine.datasets.memory import Remembered
-    from advclip_gui.engine.run_list import RunIndex, RunSummary
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
-    from advclip_gui.settings.data import ClassPart, LayoutName
-
-MOST_OFFERED = 50
-"""Adapters in a list of models: a thousand cannot be chosen from, and take a second to show."""
+    from advclip_gui.settings.data import LayoutName
 
 
 class Workspace(QObject):
@@ -85,13 +84,12 @@ class Workspace(QObject):
         self.last_runs: tuple[RunSummary, ...] = ()
         self.opened_adapters: tuple[LibraryAdapter, ...] = ()
         self.recent: list[str] = []
-        self._whole: DatasetScan | None = None
-        self._halved: tuple[DatasetScan, ClassPart] | None = None
-        self._changes: dict[str, Remembered] = {}
-        self._offered: frozenset[Path] = frozenset()
-        self._index: RunIndex | None = None
-        self._listing: JobHandle | None = None
-        self._list_again = False
+        self._opened = OpenedData()
+        self._memory = DataMemory(io)
+        self._asked_for: frozenset[Path] = frozenset()
+        self._listing = RunListing(io, self)
+        self._listing.listed.connect(self._runs_listed)
+        self._listing.failed.connect(self._listing_failed)
         self._opening = ""
         self._then = ""
 
@@ -106,9 +104,10 @@ class Workspace(QObject):
             return
         before = self.settings
         self.settings = settings
-        self._remember(before.data, settings.data)
         scan = self.scan
-        self._restrict()
+        if self._opened.whole is not None:
+            self._memory.keep(before.data, settings.data)
+            self.scan = self._opened.restricted(settings.data.classes)
         self.settings_changed.emit(settings)
         if self.scan is not scan:
             self.scan_changed.emit()
@@ -144,21 +143,7 @@ class Workspace(QObject):
         if layout is None and name == self.data.folder:
             layout = self.data.layout
 
-        def work(control: Control) -> object:
-            from advclip_gui.engine.datasets.folder import scan
-            from advclip_gui.engine.datasets.memory import Remembered, recall
-            from advclip_gui.engine.errors import DataError
-
-            kept = Remembered() if name == DEMO_FOLDER else recall(name)
-            wanted = layout or kept.layout
-            try:
-                return scan(name, control=control, layout=wanted).prepare(), kept, wanted
-            except DataError:
-                if layout is not None or wanted == "auto":
-                    raise
-            # The layout chosen long ago fits no more.
-            return scan(name, control=control).prepare(), kept, "auto"
-
+        work = partial(open_data, name, layout)
         handle = self.io.submit(work, f"Scanning {'the demo' if name == DEMO_FOLDER else Path(name).name}")
         self._opening, self._then = name, then
         self.scanning = handle
@@ -186,7 +171,7 @@ class Workspace(QObject):
             return
         scan, kept, layout = opened
         folder = self._opening
-        self._whole = self.scan = scan
+        self._opened.whole = self.scan = scan
         if folder != self.data.folder:
             # What suits the demo's many images must not be carried into a folder with few.
             demo = self.data == PRESETS["demo"].settings.data
@@ -196,7 +181,7 @@ class Workspace(QObject):
             self.set_data(base.model_copy(update=fresh))
         elif layout != self.data.layout:
             self.set_data(self.data.model_copy(update={"layout": layout}))
-        self._restrict()
+        self.scan = self._opened.restricted(self.data.classes)
         if folder != DEMO_FOLDER:
             self.recent = [folder, *(other for other in self.recent if other != folder)][:8]
             self.recent_changed.emit()
@@ -204,37 +189,6 @@ class Workspace(QObject):
         self.models_changed.emit()
         if self._then:
             self.navigate.emit(self._then)
-
-    def _restrict(self) -> None:
-        """Keep of the open data the classes that the settings ask for."""
-        if self._whole is None:
-            return
-        from advclip_gui.engine.datasets.drawing import restricted
-
-        part = self.data.classes
-        if self._halved is None or self._halved[0] is not self._whole or self._halved[1] != part:
-            self._halved = self._whole, part
-            self.scan = restricted(self._whole, part)
-
-    def _remember(self, before: DataSettings, data: DataSettings) -> None:
-        """Keep names, skipped files and layout for the next time these images are opened."""
-        own = ("class_names", "skip", "layout")
-        same = all(getattr(before, name) == getattr(data, name) for name in own)
-        if same or self._whole is None or data.folder != before.folder or data.folder == DEMO_FOLDER:
-            return
-        from advclip_gui.engine.datasets.memory import Remembered
-
-        folder = data.folder
-        self._changes[folder] = Remembered(dict(data.class_names), data.skip, data.layout)
-
-        def work(_control: Control) -> object:
-            from advclip_gui.engine.datasets.memory import remember
-
-            # The latest changes, whichever of several threads comes last.
-            remember(folder, self._changes[folder])
-            return None
-
-        self.io.submit(work)
 
     def _scan_failed(self, error: ErrorInfo) -> None:
         if self.sender() is self.scanning:
@@ -326,21 +280,14 @@ class Workspace(QObject):
     def model_refs(self) -> list[ModelRef]:
         """Models that can be probed and evaluated now: zero-shot, the live one, finished adapters.
 
-        Of many adapters, the newest `MOST_OFFERED` and those asked for with `offer`.
+        Of many adapters, the newest and those asked for with `offer`.
         """
         backbone = self.settings.backbone
         refs = [ModelRef("zero_shot", backbone, title="Zero-shot")]
         live = self.training_settings
         if self.is_training and live is not None and live.backbone == backbone:
             refs.append(ModelRef("live", backbone, title="In training (live)"))
-        runs = [run for run in self.last_runs if run.backbone_settings == backbone and run.has_adapter]
-        named = Counter(run.name for run in runs)
-        for number, run in enumerate(runs):
-            if number < MOST_OFFERED or run.path in self._offered:
-                title = run.name if named[run.name] == 1 else f"{run.name} ({run.path.name})"
-                refs.append(ModelRef("adapter", backbone, adapter=str(run.path), title=title))
-        usable = [one.ref for one in self.opened_adapters if one.info is not None and not one.problem]
-        return refs + [ref for ref in usable if ref.backbone == backbone]
+        return refs + saved_refs(backbone, self.last_runs, self.opened_adapters, self._asked_for)
 
     def open_adapter(self, folder: Path) -> None:
         """Name an adapter folder in the library, so that it is among the models; tells how that went."""
@@ -352,7 +299,7 @@ class Workspace(QObject):
 
         handle = self.io.submit(work, "Opening an adapter")
         handle.finished.connect(self._adapter_opened)
-        handle.failed.connect(self._runs_failed)
+        handle.failed.connect(self._listing_failed)
 
     def _adapter_opened(self, adapter: LibraryAdapter) -> None:
         known = adapter.info is not None and adapter.info.backbone == self.settings.backbone
@@ -362,37 +309,16 @@ class Workspace(QObject):
 
     def offer(self, paths: Iterable[Path]) -> None:
         """Offer the adapters of these runs among the models, however many newer ones there are."""
-        more = self._offered.union(paths)
-        if more != self._offered:
-            self._offered = more
+        more = self._asked_for.union(paths)
+        if more != self._asked_for:
+            self._asked_for = more
             self.models_changed.emit()
 
     def refresh_runs(self) -> None:
         """Read the list of runs again in the background; `runs_changed` follows."""
-        if self._listing is not None:
-            self._list_again = True
-            return
+        self._listing.read(self.runs_root)
 
-        root = self.runs_root
-
-        def work(_control: Control) -> object:
-            from advclip_gui.engine import runs
-            from advclip_gui.engine.adapter_library import AdapterLibrary
-            from advclip_gui.engine.run_list import RunIndex
-
-            place = runs.runs_root() if root is None else root
-            # One listing at a time: see `_listing`.
-            if self._index is None or self._index.root != place:
-                self._index = RunIndex(place)
-            return tuple(self._index.read()), AdapterLibrary().adapters()
-
-        self._listing = self.io.submit(work, "Listing runs")
-        self._listing.finished.connect(self._runs_listed)
-        self._listing.failed.connect(self._runs_failed)
-        self._listing.ended.connect(self._listing_ended)
-
-    def _runs_listed(self, found: tuple[tuple[RunSummary, ...], tuple[LibraryAdapter, ...]]) -> None:
-        runs, adapters = found
+    def _runs_listed(self, runs: tuple[RunSummary, ...], adapters: tuple[LibraryAdapter, ...]) -> None:
         new_runs, new_adapters = runs != self.last_runs, adapters != self.opened_adapters
         self.last_runs, self.opened_adapters = runs, adapters
         if new_runs:
@@ -400,11 +326,5 @@ class Workspace(QObject):
         if new_runs or new_adapters:
             self.models_changed.emit()
 
-    def _runs_failed(self, error: ErrorInfo) -> None:
+    def _listing_failed(self, error: ErrorInfo) -> None:
         self.notify.emit("error", error.sentence, error.details)
-
-    def _listing_ended(self) -> None:
-        self._listing = None
-        if self._list_again:
-            self._list_again = False
-            self.refresh_runs()

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit
 from advclip_gui.engine import runs as run_files
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.runs import RunFolder
-from advclip_gui.gui import run_bin, run_watch, workspace
+from advclip_gui.gui import model_list, run_bin, run_watch
 from advclip_gui.gui.dialogs.experiment import ExperimentDialog
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import DeleteQuestion, NoteDialog
@@ -476,7 +476,7 @@ def test_of_many_adapters_the_newest_are_offered_and_those_asked_for(
 ) -> None:
     from advclip_gui.gui.pages.evaluate import EvaluatePage
 
-    monkeypatch.setattr(workspace, "MOST_OFFERED", 2)
+    monkeypatch.setattr(model_list, "MOST_OFFERED", 2)
     for number in range(5):
         write_run(root, f"Run {number}", age=number)
     page = open_page(qtbot, room)
