@@ -98,6 +98,15 @@ def cached_files(hub_id: str, names: tuple[str, ...]) -> dict[str, Path]:
     return {name: Path(path) for name, path in found.items() if isinstance(path, str)}
 
 
+def hub_switched_off() -> bool:
+    """Whether HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbid this process to ask a hub."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return False
+    from huggingface_hub import is_offline_mode
+
+    return bool(is_offline_mode())
+
+
 def has_tokenizer(hub_id: str) -> bool:
     """Whether a tokenizer's repository was fetched before."""
     return bool(cached_files(hub_id, TOKENIZER_FILES[:2]))

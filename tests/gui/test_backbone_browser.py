@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from huggingface_hub import constants
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QTableView, QWidget
+from safetensors.numpy import save
 
+from advclip_gui.engine import hub_transfer
 from advclip_gui.engine.catalog import all_entries
 from advclip_gui.engine.errors import BackboneError
+from advclip_gui.gui import backbone_downloads
+from advclip_gui.gui.backbone_downloads import BackboneDownloads
 from advclip_gui.gui.dialogs import backbones
 from advclip_gui.gui.dialogs.backbones import BackboneBrowser
 from advclip_gui.gui.preferences import Preferences
-from advclip_gui.gui.widgets import backbone_card
 from advclip_gui.gui.widgets.backbone_card import BackboneCard
 from advclip_gui.gui.widgets.backbone_table import FETCH, NAME, PARAMETERS, PIXELS
 from advclip_gui.settings import BackboneSettings
+from tests.engine.hub_stand_in import StandIn, serving
 from tests.gui.page_room import Room, page_room
 
 if TYPE_CHECKING:
@@ -31,6 +38,11 @@ if TYPE_CHECKING:
 LEFT = Qt.MouseButton.LeftButton
 
 
+@pytest.fixture(autouse=True)
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture
 def room(qapp: Any) -> Iterator[Room]:
     with page_room(qapp) as made:
@@ -39,8 +51,12 @@ def room(qapp: Any) -> Iterator[Room]:
 
 @pytest.fixture
 def open_browser(qtbot: QtBot, room: Room) -> Callable[..., BackboneBrowser]:
-    def make(settings: BackboneSettings | None = None) -> BackboneBrowser:
-        made = BackboneBrowser(room.io, settings)
+    shared = BackboneDownloads(room.io, room.workspace)
+
+    def make(
+        settings: BackboneSettings | None = None, downloads: BackboneDownloads = shared
+    ) -> BackboneBrowser:
+        made = BackboneBrowser(room.io, downloads, settings)
         qtbot.addWidget(made)
         made.show()
         qtbot.waitUntil(lambda: not room.io.jobs)
@@ -128,6 +144,15 @@ def test_any_repository_can_be_named_in_the_search(qtbot: QtBot, open_browser: A
     assert taken.args == [BackboneSettings(name="hf-hub:someone/their-clip")]
 
 
+def test_names_typed_on_the_way_leave_nothing_in_the_list(qtbot: QtBot, open_browser: Any) -> None:
+    browser = open_browser()
+    before = titles(browser)
+    search(qtbot, browser, "someone/their-clip")
+    qtbot.keyClick(browser.search, Qt.Key.Key_Backspace)
+    browser.search.clear()
+    assert titles(browser) == before
+
+
 def test_keys_move_through_the_list_from_the_search_field(qtbot: QtBot, open_browser: Any) -> None:
     browser = open_browser()
     browser.table.select(None)
@@ -192,7 +217,7 @@ class TestFetching:
                 raise BackboneError("The hub did not answer.", "Try again later.")
             hub.here.add(settings.name)
 
-        monkeypatch.setattr(backbones, "download", download)
+        monkeypatch.setattr(backbone_downloads, "fetch", download)
         monkeypatch.setattr(backbones, "is_here", lambda one: one.name in hub.here)
         return hub
 
@@ -201,12 +226,13 @@ class TestFetching:
         return open_browser(BackboneSettings(name="hf-hub:chs20/fare4-clip"))
 
     def test_progress_and_success(self, qtbot: QtBot, room: Room, browser: BackboneBrowser, hub: Any) -> None:
-        assert browser.fetch_button.text() == "Fetch 1,710 MB"
+        assert browser.fetch_button.text() == "Fetch about 1,710\u00a0MB"
         qtbot.mouseClick(browser.fetch_button, LEFT)
         qtbot.waitUntil(lambda: "12 MB/s, 30 s left" in browser.progress.text.text())
         assert not browser.fetch_button.isEnabled()
-        with qtbot.waitSignal(browser.fetched):
-            hub.go.set()
+        assert browser.progress.task.text() == "Downloading ViT-L/14 - FARE 4/255"
+        assert browser.details.state.text() == "Downloading"
+        hub.go.set()
         qtbot.waitUntil(lambda: not room.io.jobs)
         assert browser.banner.message == "ViT-L/14 - FARE 4/255 is on this machine now."
         assert not browser.progress.isVisible()
@@ -228,19 +254,33 @@ class TestFetching:
         qtbot.waitUntil(lambda: not room.io.jobs)
         assert browser.details.state.text() == "Already here"
 
-    def test_cancel_and_closing_end_it(
+    def test_cancel_ends_it_and_says_what_is_kept(
         self, qtbot: QtBot, room: Room, browser: BackboneBrowser, hub: Any
     ) -> None:
         qtbot.mouseClick(browser.fetch_button, LEFT)
-        qtbot.waitUntil(lambda: bool(hub.asked))
+        qtbot.waitUntil(lambda: "12 MB/s" in browser.progress.text.text())
         qtbot.mouseClick(browser.progress.cancel_button, LEFT)
         qtbot.waitUntil(lambda: not room.io.jobs)
+        assert "cancelled. 302 MB are kept: the next download goes on from there." in browser.banner.message
         assert browser.fetch_button.isEnabled()
-        qtbot.mouseClick(browser.fetch_button, LEFT)
-        qtbot.waitUntil(lambda: len(hub.asked) == 2)
-        browser.close()
-        qtbot.waitUntil(lambda: not room.io.jobs)
         assert not hub.here
+
+    def test_closing_leaves_it_running_and_the_next_browser_shows_it(
+        self, qtbot: QtBot, room: Room, browser: BackboneBrowser, hub: Any, open_browser: Any
+    ) -> None:
+        qtbot.mouseClick(browser.fetch_button, LEFT)
+        qtbot.waitUntil(lambda: "12 MB/s" in browser.progress.text.text())
+        browser.close()
+        hub.go.clear()
+        other = BackboneBrowser(room.io, browser._downloads, None)
+        qtbot.addWidget(other)
+        other.show()
+        assert "302 of 605 MB  12 MB/s, 30 s left" in other.progress.text.text()
+        assert not other.fetch_button.isEnabled()
+        hub.go.set()
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert hub.asked == [("hf-hub:chs20/fare4-clip", False)]
+        assert "is on this machine now" in other.banner.message
 
     def test_working_offline(
         self, qtbot: QtBot, browser: BackboneBrowser, hub: Any, open_browser: Any
@@ -252,6 +292,17 @@ class TestFetching:
         assert open_browser().offline.isChecked()
         browser.offline.setChecked(False)
         assert not Preferences().offline()
+
+    def test_offline_by_the_hubs_own_variable(
+        self, browser: BackboneBrowser, open_browser: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        other = open_browser(BackboneSettings(name="hf-hub:chs20/fare4-clip"))
+        assert other.offline.isChecked()
+        assert not other.offline.isEnabled()
+        assert not other.fetch_button.isEnabled()
+        assert "HF_HUB_OFFLINE" in other.details.sentence.text()
+        assert not Preferences().offline(), "the variable is not a wish to keep"
 
 
 def test_the_size_is_remembered(open_browser: Any) -> None:
@@ -283,7 +334,7 @@ class TestCard:
         assert card.settings() == chosen
         qtbot.waitUntil(lambda: not room.io.jobs)
         assert card.choice.currentText().startswith("EVA02-B-16 - merged2b_s8b_b131k")
-        assert card.choice.currentText().endswith("·  599 MB")
+        assert card.choice.currentText().endswith("·  about 599\u00a0MB")
         card.take(BackboneSettings())
         card.take(chosen)
         assert [card.choice.itemText(i).split("  ")[0] for i in range(card.choice.count())].count(
@@ -321,6 +372,102 @@ class TestCard:
         qtbot.waitUntil(lambda: not room.io.jobs)
         texts = [button.text() for button in card.banner.findChildren(QPushButton)]
         assert not any(text.startswith("Download") for text in texts)
+        assert "'Work offline' is on" in card.banner.message
 
-    def test_the_card_and_the_browser_download_in_the_same_way(self) -> None:
-        assert backbone_card.download is backbones.download
+
+class TestAgainstAHub:
+    """Card and browser with the real download, from a hub on the loopback."""
+
+    CHOICE = BackboneSettings(name="hf-hub:someone/their-clip")
+
+    @pytest.fixture
+    def hub(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+        config = {"model_cfg": {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}}
+        files = {
+            "open_clip_config.json": json.dumps(config).encode(),
+            "open_clip_model.safetensors": save({"visual.proj": np.arange(400_000, dtype=np.float32)}),
+        }
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(hub_transfer, "_RETRY_WAIT_S", 0.0)
+        for scheme in ("http", "https", "all"):
+            monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+            monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
+        with serving(StandIn("someone/their-clip", files)) as made:
+            # Both were made of HF_ENDPOINT when the hub's library was imported.
+            monkeypatch.setattr(constants, "ENDPOINT", made.address)
+            address = made.address + "/{repo_id}/resolve/{revision}/{filename}"
+            monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+            yield made
+
+    @pytest.fixture
+    def card(self, qtbot: QtBot, room: Room, hub: StandIn) -> BackboneCard:
+        card = BackboneCard(room.io)
+        qtbot.addWidget(card)
+        card.show()
+        card.take(self.CHOICE)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        return card
+
+    def test_one_download_that_both_show_and_either_cancels(
+        self, qtbot: QtBot, room: Room, card: BackboneCard, hub: StandIn
+    ) -> None:
+        hub.pause = 0.02
+        qtbot.mouseClick(card.banner.findChild(QPushButton, "bannerAction0"), LEFT)
+        qtbot.mouseClick(card.browse, LEFT)
+        browser = card.window().findChild(BackboneBrowser)
+        for shown in (card.download, browser.progress):
+            qtbot.waitUntil(lambda row=shown: "MB/s" in row.text.text() and "left" in row.text.text())
+            assert shown.isVisible()
+            assert shown.task.text() == "Downloading someone/their-clip"
+        assert "is being downloaded" in card.problem()
+        assert not browser.fetch_button.isEnabled()
+        assert not card.downloads.start(BackboneSettings(name="ViT-B-32", weights="openai"))
+        qtbot.mouseClick(browser.progress.cancel_button, LEFT)
+        qtbot.waitUntil(lambda: card.downloads.one is None)
+        assert not card.download.isVisible()
+        assert not browser.progress.isVisible()
+        assert "was cancelled" in card.banner.message
+        assert "was cancelled" in browser.banner.message
+        assert hub.received().count("open_clip_model.safetensors") == 1
+        hub.pause = 0.0
+        qtbot.mouseClick(browser.fetch_button, LEFT)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert hub.ranges()[-1] is not None, "it went on from what was kept"
+        assert browser.details.state.text() == "Already here"
+        assert card.problem() == ""
+        assert not card.banner.isVisible()
+        browser.close()
+
+    def test_a_fault_of_the_hub_is_said_in_both_and_a_later_try_succeeds(
+        self, qtbot: QtBot, room: Room, card: BackboneCard, hub: StandIn
+    ) -> None:
+        hub.status = 500
+        qtbot.mouseClick(card.browse, LEFT)
+        browser = card.window().findChild(BackboneBrowser)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        qtbot.mouseClick(browser.fetch_button, LEFT)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert "has a fault of its own just now (500)" in browser.banner.message
+        assert card.banner.message == browser.banner.message
+        assert card.banner.level == "error"
+        browser.close()
+        hub.heal()
+        qtbot.mouseClick(card.banner.findChildren(QPushButton, "bannerAction0")[-1], LEFT)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert card.problem() == ""
+
+    def test_another_choice_waits_for_the_download_that_runs(
+        self, qtbot: QtBot, room: Room, card: BackboneCard, hub: StandIn
+    ) -> None:
+        hub.stall_before_answer = True
+        qtbot.mouseClick(card.banner.findChild(QPushButton, "bannerAction0"), LEFT)
+        card.take(BackboneSettings(name="ViT-B-32", weights="openai"))
+        qtbot.waitUntil(lambda: card.banner.isVisible())
+        assert "It can be fetched once someone/their-clip is." in card.banner.message
+        texts = [button.text() for button in card.banner.findChildren(QPushButton)]
+        assert not any(text.startswith("Download") for text in texts)
+        assert card.download.isVisible()
+        qtbot.mouseClick(card.download.cancel_button, LEFT)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        buttons = card.banner.findChildren(QPushButton, "bannerAction0")
+        assert buttons[-1].text() == "Download (about 605\u00a0MB)"

@@ -8,16 +8,17 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from huggingface_hub import constants
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
 
 from advclip_gui.engine import catalog
 from advclip_gui.engine.errors import BackboneError
+from advclip_gui.gui import backbone_downloads
 from advclip_gui.gui.command_text import as_toml_value, train_command
 from advclip_gui.gui.pages.recipe import RecipePage
 from advclip_gui.gui.preset_store import presets_folder, save_preset, saved_presets
-from advclip_gui.gui.widgets import backbone_card
 from advclip_gui.gui.widgets.facts_card import adversary_text, duration
 from advclip_gui.gui.widgets.preset_row import same_recipe, with_preset
 from advclip_gui.gui.widgets.protocol_card import FIXED, UNUSED
@@ -373,6 +374,7 @@ def test_facts_say_protocol_adversary_and_norm(qtbot: QtBot, room: Room, page: R
 def test_hub_backbone_offline_is_one_sentence_with_two_ways_out(
     qtbot: QtBot, room: Room, page: RecipePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     open_images(qtbot, room, image_tree(tmp_path / "pets", images=17))
     choose_backbone(qtbot, page, 1)
     settle(qtbot, room)
@@ -419,7 +421,8 @@ def test_download_shows_progress_and_its_outcome(
         monkeypatch.setattr(catalog, "cached_weights", lambda *_: tmp_path / "weights.safetensors")
         return tmp_path / "weights.safetensors"
 
-    monkeypatch.setattr(backbone_card, "_download", fetch)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(backbone_downloads, "fetch", fetch)
     open_images(qtbot, room, image_tree(tmp_path / "pets", images=17))
     choose_backbone(qtbot, page, 1)
     settle(qtbot, room)
@@ -438,6 +441,8 @@ def test_download_shows_progress_and_its_outcome(
     assert page.backbone.banner.isVisible() == (outcome != "finished")
     if outcome == "failed":
         assert page.backbone.banner.message == "The hub did not answer. Try again later."
+    if outcome == "cancelled":
+        assert "was cancelled. 302 MB are kept" in page.backbone.banner.message
 
 
 def test_local_checkpoint_needs_a_file_that_exists(

@@ -10,16 +10,17 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QLineEdit, QSplitter, QVBoxLayout, QWidget
 
 from advclip_gui.engine.catalog import all_entries, entry, is_here
+from advclip_gui.engine.clip_source import hub_switched_off
 from advclip_gui.engine.errors import BackboneError
-from advclip_gui.engine.events import Progress
 from advclip_gui.engine.published import HUB_PREFIX
 from advclip_gui.gui import theme
+from advclip_gui.gui.backbone_downloads import why_offline
 from advclip_gui.gui.preferences import Preferences
-from advclip_gui.gui.widgets.backbone_details import BackboneDetails
+from advclip_gui.gui.widgets.backbone_details import BackboneDetails, size_text
 from advclip_gui.gui.widgets.backbone_table import BackboneTable
 from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton
+from advclip_gui.gui.widgets.download_row import DownloadRow
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
-from advclip_gui.gui.widgets.progress_row import ProgressRow
 from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.published import BackboneEntry
+    from advclip_gui.gui.backbone_downloads import BackboneDownloads, Outcome
     from advclip_gui.gui.io_thread import IoPool
-    from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
+    from advclip_gui.gui.job_handle import JobHandle
 
 _NAME = "backbones"
+_FETCH_TIP = "Download it now."
 _KEYS_OF_THE_LIST = {Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp}
 
 
@@ -39,25 +42,29 @@ class BackboneBrowser(QDialog):
 
     chosen = Signal(object)
     """BackboneSettings of the choice."""
-    fetched = Signal()
-    """Something new is on this machine."""
 
-    def __init__(self, io: IoPool, settings: BackboneSettings | None, parent: QWidget | None = None) -> None:
-        """Show everything, with the present choice selected."""
+    def __init__(
+        self,
+        io: IoPool,
+        downloads: BackboneDownloads,
+        settings: BackboneSettings | None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Show everything, with the present choice selected, and what `downloads` is at already."""
         super().__init__(parent)
         self.setObjectName("backboneBrowser")
         self.setWindowTitle("Backbones")
         self._io = io
         self._preferences = Preferences()
         self._jobs: list[JobHandle] = []
-        self._fetch: JobHandle | None = None
-        self._fetching: BackboneEntry | None = None
+        self._downloads = downloads
+        self._named: BackboneEntry | None = None
         look = theme.current()
         self.table = BackboneTable(all_entries())
         self.details = BackboneDetails()
         self.count = Muted("", wrap=False)
         self.count.setObjectName("backboneCount")
-        self.progress = ProgressRow("backboneFetch", megabytes=True)
+        self.progress = DownloadRow("backboneFetch", self._downloads)
         self.banner = Banner(closable=False)
         self.banner.setObjectName("backboneBrowserBanner")
         self.banner.clear()
@@ -77,7 +84,8 @@ class BackboneBrowser(QDialog):
         column.addLayout(self._make_buttons())
         self.table.selected.connect(self._show)
         self.table.taken.connect(self._choose)
-        self.progress.cancelled.connect(self._cancel_fetch)
+        self._downloads.began.connect(self._on_fetch_began)
+        self._downloads.ended.connect(self._on_fetch_ended)
         self.resize(68 * look.l, 42 * look.l)
         self._preferences.recall_dialog(_NAME, self, self.splitter)
         self._select(settings)
@@ -131,9 +139,12 @@ class BackboneBrowser(QDialog):
         self.offline = QCheckBox("Work offline")
         self.offline.setObjectName("workOffline")
         self.offline.setToolTip("Never ask the hub for anything; what is here already can be used.")
-        self.offline.setChecked(self._preferences.offline())
+        self.offline.setChecked(self._preferences.offline() or hub_switched_off())
+        if hub_switched_off():
+            self.offline.setEnabled(False)
+            self.offline.setToolTip(why_offline())
         self.offline.toggled.connect(self._on_offline)
-        self.fetch_button = Button("Fetch", "download", name="backboneFetch", tip="Download it now.")
+        self.fetch_button = Button("Fetch", "download", name="backboneFetch", tip=_FETCH_TIP)
         self.choose_button = PrimaryButton("Choose", name="backboneChoose", tip="Take it for the recipe.")
         self.cancel_button = Button("Cancel", name="backboneCancel", tip="Leave the recipe as it is.")
         self.fetch_button.clicked.connect(self.fetch)
@@ -167,7 +178,12 @@ class BackboneBrowser(QDialog):
     def _filter(self) -> None:
         words = self.search.text().strip()
         named = self._repository(words)
+        if self._named is not None and self._named not in {named, self._downloads.one}:
+            self.table.backbones.remove(self._named)  # what was typed on the way to a whole name
+        self._named = named
         if named is not None:
+            if named in self.table.backbones.entries:
+                self._named = None
             self.table.backbones.add(named)
             words = named.hub_id
         size = self.resolution.value()
@@ -211,14 +227,17 @@ class BackboneBrowser(QDialog):
     def _show(self) -> None:
         one = self.table.entry()
         here = one is not None and self.table.backbones.is_here(one)
-        self.details.show_entry(one, here=here, offline=self.offline.isChecked())
+        running, offline = self._downloads.one, why_offline()
+        fetching = one is not None and one == running
+        self.details.show_entry(one, here=here, offline=offline, fetching=fetching)
         usable = one is not None and not one.refused
-        fetching = self._fetch is not None
         self.choose_button.setEnabled(usable)
-        self.fetch_button.setEnabled(usable and not here and not fetching and not self.offline.isChecked())
-        size = f" {one.download_mb:,} MB" if one is not None and one.download_mb and not here else ""
+        self.fetch_button.setEnabled(usable and not here and running is None and not offline)
+        size = f" {size_text(one)}" if one is not None and one.download_mb and not here else ""
         self.fetch_button.setText(f"Fetch{size}")
         self.fetch_button.setAccessibleName(self.fetch_button.text())
+        busy = f"{running.title} is being downloaded; one at a time." if running is not None else ""
+        self.fetch_button.setToolTip(busy or offline or _FETCH_TIP)
 
     def _on_offline(self) -> None:
         self._preferences.set_offline(self.offline.isChecked())
@@ -237,39 +256,15 @@ class BackboneBrowser(QDialog):
     def fetch(self) -> None:
         """Download the selected backbone; only ever called by a click."""
         one = self.table.entry()
-        if one is None or one.refused or self._fetch is not None:
-            return
+        if one is not None and not one.refused:
+            self._downloads.start(settings_of(one))
+
+    def _on_fetch_began(self) -> None:
         self.banner.clear()
-        self._fetching = one
-        self._fetch = self._io.submit(
-            partial(download, settings_of(one), self.offline.isChecked()), f"Downloading {one.title}"
-        )
-        self._fetch.event.connect(self._on_fetch_event)
-        self._fetch.finished.connect(self._on_fetched)
-        self._fetch.failed.connect(self._on_fetch_failed)
-        self._fetch.ended.connect(self._on_fetch_ended)
-        self.progress.begin(f"Asking for {one.title}")
         self._show()
 
-    def _cancel_fetch(self) -> None:
-        if self._fetch is not None:
-            self._fetch.cancel()
-
-    def _on_fetch_event(self, event: object) -> None:
-        if isinstance(event, Progress):
-            self.progress.show_progress(event)
-
-    def _on_fetched(self) -> None:
-        title = self._fetching.title if self._fetching is not None else ""
-        self.banner.show_message("success", f"{title} is on this machine now.")
-        self.fetched.emit()
-
-    def _on_fetch_failed(self, error: ErrorInfo) -> None:
-        self.banner.show_message("error", error.sentence, error.details)
-
-    def _on_fetch_ended(self) -> None:
-        self._fetch = None
-        self.progress.hide()
+    def _on_fetch_ended(self, outcome: Outcome) -> None:
+        self.banner.show_message(outcome.level, outcome.sentence, outcome.details)
         self._look()
         self._show()
 
@@ -280,7 +275,7 @@ class BackboneBrowser(QDialog):
             self.accept()
 
     def done(self, result: int) -> None:
-        """Remember the size; a download under way ends, and what came is kept for the next one."""
+        """Remember the size; a download under way goes on, and the recipe's card shows it."""
         self._leave()
         super().done(result)
 
@@ -293,7 +288,6 @@ class BackboneBrowser(QDialog):
         self._preferences.remember_dialog(_NAME, self, self.splitter)
         for job in self._jobs:
             job.cancel()
-        self._cancel_fetch()
 
 
 def settings_of(one: BackboneEntry) -> BackboneSettings:
@@ -308,10 +302,3 @@ def _find_here(entries: tuple[BackboneEntry, ...], control: Control) -> set[tupl
         if is_here(one):
             here.add((one.name, one.weights))
     return here
-
-
-def download(settings: BackboneSettings, offline: bool, control: Control) -> object:
-    """Fetch a backbone; PyTorch is not imported."""
-    from advclip_gui.engine.download import fetch_weights
-
-    return fetch_weights(settings, control=control, offline=offline)

@@ -18,14 +18,14 @@ from advclip_gui.engine.catalog import (
     is_here,
 )
 from advclip_gui.engine.errors import BackboneError
-from advclip_gui.engine.events import Progress
 from advclip_gui.gui import theme
-from advclip_gui.gui.dialogs.backbones import BackboneBrowser, download
-from advclip_gui.gui.preferences import Preferences
+from advclip_gui.gui.backbone_downloads import BackboneDownloads, why_offline
+from advclip_gui.gui.dialogs.backbones import BackboneBrowser
+from advclip_gui.gui.widgets.backbone_details import size_text
 from advclip_gui.gui.widgets.basics import Badge, Banner, Button, Card, TextLabel
+from advclip_gui.gui.widgets.download_row import DownloadRow
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
 from advclip_gui.gui.widgets.local_checkpoint import LocalCheckpoint
-from advclip_gui.gui.widgets.progress_row import ProgressRow
 from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ class BackboneCard(Card):
         self._job: JobHandle | None = None
         self._checked: tuple[BackboneSettings, Availability] | None = None
         self._base = BackboneSettings()
-        self._fetch: JobHandle | None = None
-        self._fetching = self._base
-        self._failure: tuple[BackboneSettings, ErrorInfo] | None = None
+        self.downloads = BackboneDownloads(io, self)
         look = theme.current()
         self._entries = list(CATALOG)
         self.choice = ChoiceBox([(entry.title, index) for index, entry in enumerate(CATALOG)])
@@ -79,7 +77,7 @@ class BackboneCard(Card):
             line.addWidget(badge)
         line.addStretch(1)
         self.description = TextLabel("", "caption", wrap=True)
-        self.download = ProgressRow("download", megabytes=True)
+        self.download = DownloadRow("download", self.downloads)
         self.banner = Banner("warning", "", closable=False)
         self.banner.setObjectName("backboneBanner")
         self.body.addLayout(line)
@@ -92,7 +90,8 @@ class BackboneCard(Card):
         self.browse.clicked.connect(self.open_browser)
         self.local.edited.connect(self._on_edited)
         self.local.browse_clicked.connect(self.choose_file)
-        self.download.cancelled.connect(self._cancel_download)
+        self.downloads.began.connect(self._on_download_began)
+        self.downloads.ended.connect(self._on_download_ended)
         self.set_settings(BackboneSettings())
         self._list_what_is_here()
 
@@ -114,7 +113,7 @@ class BackboneCard(Card):
             return problem
         if self._checked is None or self._checked[0] != settings:
             return _CHECKING
-        if self._fetch is not None and self._fetching == settings:
+        if self.downloads.one is not None and self.downloads.one == self.entry():
             return f"{self.entry().title} is being downloaded."
         found = self._checked[1]
         # The ways out stand in the banner above the fields already.
@@ -149,20 +148,15 @@ class BackboneCard(Card):
 
     def open_browser(self) -> None:
         """Show everything that can be chosen."""
-        browser = BackboneBrowser(self._io, self.settings() or self._base, self.window())
+        browser = BackboneBrowser(self._io, self.downloads, self.settings() or self._base, self.window())
         browser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         browser.chosen.connect(self.take)
-        browser.fetched.connect(self._on_fetched_elsewhere)
         browser.open()
 
     def take(self, settings: BackboneSettings) -> None:
         """Choose a backbone as if it had been chosen from the list."""
         self.set_settings(settings)
         self.changed.emit(self.settings())
-
-    def _on_fetched_elsewhere(self) -> None:
-        self._list_what_is_here()
-        self.refresh()
 
     def choose_file(self) -> None:
         """Ask for a checkpoint file and take it."""
@@ -237,67 +231,50 @@ class BackboneCard(Card):
             state.setText("Ready" if local else "Already here" if chosen.fetched else "Bundled")
             state.set_tone("good")
         else:
-            state.setText("Not found" if local else "Not supported" if chosen.refused else _to_fetch(chosen))
+            missing = "Downloading" if self.downloads.one == chosen else _to_fetch(chosen)
+            state.setText("Not found" if local else "Not supported" if chosen.refused else missing)
             state.set_tone("bad" if local or chosen.refused else "warning")
         state.setVisible(settings is not None)
         if local:
             text = self.local.validate()[1] or (found.sentence if found is not None else _CHECKING)
             self.local.show_note(text, wrong=found is not None and not found.here)
-        missing = found is not None and not found.here and not local
-        self.download.setVisible(self._fetch is not None)
-        if missing and self._fetch is None:
-            self._offer(found.sentence if found is not None else "")
+        if found is not None and not found.here and not local and self.downloads.one != chosen:
+            self._offer(found.sentence)
         else:
             self.banner.clear()
 
     def _offer(self, sentence: str) -> None:
         """Say that the weights are not here, and the ways out."""
         chosen = self.entry()
-        size = f" {chosen.download_mb:,} MB" if chosen.download_mb else ""
-        fetching = ((f"Download{size}", self.start_download),)
+        size = f" ({size_text(chosen)})" if chosen.download_mb else ""
+        busy = self.downloads.one
         actions = (
-            *(() if chosen.refused or Preferences().offline() else fetching),
+            *(() if chosen.refused or busy or why_offline() else ((f"Download{size}", self.start_download),)),
             ("Choose a file…", self.choose_file),
             ("Use advclip-mini", self._use_bundled),
         )
-        settings = self.settings()
-        if self._failure is not None and self._failure[0] == settings:
-            error = self._failure[1]
-            self.banner.show_message("error", error.sentence, error.details, actions)
+        outcome = self.downloads.outcome(chosen)
+        if outcome is not None and outcome.level != "success":
+            level = "error" if outcome.level == "error" else "warning"
+            self.banner.show_message(level, outcome.sentence, outcome.details, actions)
         else:
-            self.banner.show_message("warning", sentence, "", actions)
+            then = f"It can be fetched once {busy.title} is." if busy is not None else why_offline()
+            parts = (sentence, "" if chosen.refused else then)
+            self.banner.show_message("warning", " ".join(filter(None, parts)), "", actions)
 
     # --- download -----------------------------------------------------------------------------
 
     def start_download(self) -> None:
         """Fetch the weights of the chosen backbone; only ever called by a click."""
         settings = self.settings()
-        if settings is None or self._fetch is not None:
-            return
-        self._failure = None
-        self._fetch = self._io.submit(
-            partial(_download, settings, Preferences().offline()), f"Downloading {self.entry().title}"
-        )
-        self._fetching = settings
-        self._fetch.event.connect(self._on_download_event)
-        self._fetch.failed.connect(self._on_download_failed)
-        self._fetch.ended.connect(self._on_download_ended)
-        self.download.begin(f"Asking for {self.entry().title}")
+        if settings is not None:
+            self.downloads.start(settings)
+
+    def _on_download_began(self) -> None:
         self._show()
-
-    def _cancel_download(self) -> None:
-        if self._fetch is not None:
-            self._fetch.cancel()
-
-    def _on_download_event(self, event: object) -> None:
-        if isinstance(event, Progress):
-            self.download.show_progress(event)
-
-    def _on_download_failed(self, error: ErrorInfo) -> None:
-        self._failure = self._fetching, error
+        self.availability_changed.emit()
 
     def _on_download_ended(self) -> None:
-        self._fetch = None
         self._list_what_is_here()
         self.refresh()
 
@@ -318,7 +295,7 @@ class BackboneCard(Card):
 
 
 def _to_fetch(one: BackboneEntry) -> str:
-    return f"{one.download_mb:,} MB to fetch" if one.download_mb else "To fetch"
+    return f"{size_text(one)} to fetch" if one.download_mb else "To fetch"
 
 
 def _known(settings: BackboneSettings) -> BackboneEntry | None:
@@ -333,10 +310,6 @@ def _look(settings: BackboneSettings, _control: Control) -> tuple[BackboneSettin
         return settings, availability(settings)
     except BackboneError as error:
         return settings, Availability(False, None, str(error))
-
-
-def _download(settings: BackboneSettings, offline: bool, control: Control) -> object:
-    return download(settings, offline, control)
 
 
 def _look_all(entries: tuple[BackboneEntry, ...], control: Control) -> dict[str, bool]:

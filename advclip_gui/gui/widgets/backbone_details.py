@@ -65,8 +65,10 @@ class BackboneDetails(QScrollArea):
         column.addStretch(1)
         self.setWidget(inside)
 
-    def show_entry(self, one: BackboneEntry | None, *, here: bool, offline: bool) -> None:
-        """Show a backbone, or that none is selected."""
+    def show_entry(
+        self, one: BackboneEntry | None, *, here: bool, offline: str = "", fetching: bool = False
+    ) -> None:
+        """Show a backbone, or that none is selected; `offline`: why nothing may be fetched."""
         inside = self.widget()
         for part in inside.findChildren(QWidget):
             if part.parent() is inside:
@@ -77,7 +79,8 @@ class BackboneDetails(QScrollArea):
             return
         self.title.setText(_breakable(one.title))
         self.description.setText(one.description)
-        self.state.setText("Not supported" if one.refused else "Already here" if here else "To fetch")
+        missing = "Downloading" if fetching else "To fetch"
+        self.state.setText("Not supported" if one.refused else "Already here" if here else missing)
         self.state.set_tone("bad" if one.refused else "good" if here else "warning")
         values = {
             "Weights": _breakable(one.weights),
@@ -86,7 +89,7 @@ class BackboneDetails(QScrollArea):
             if one.image_size
             else "known after the download",
             "Parameters": f"{one.parameters / 1e6:,.1f} M in both towers" if one.parameters else "",
-            "Download": f"about {one.download_mb:,} MB" if one.download_mb else "",
+            "Download": size_text(one),
             "Licence": one.licence or (_ON_THE_HUB if one.hub_id else ""),
             "Repository": _breakable(one.hub_id),
             "Tokenizer": _breakable(one.tokenizer),
@@ -95,21 +98,25 @@ class BackboneDetails(QScrollArea):
             value.setText(values[name])
             for part in (label, value):
                 part.setVisible(bool(values[name]))
-        self.sentence.setText(start_sentence(one, here=here, offline=offline))
+        self.sentence.setText(start_sentence(one, here=here, offline=offline, fetching=fetching))
 
 
-def start_sentence(one: BackboneEntry, *, here: bool, offline: bool) -> str:
+def start_sentence(one: BackboneEntry, *, here: bool, offline: str = "", fetching: bool = False) -> str:
     """What Start would do with a backbone."""
     if one.refused:
         return f"Start would refuse it. {one.refused}"
     if here:
         return "Start trains on it at once; nothing is fetched."
-    size = f" ({one.download_mb:,}\u00a0MB)" if one.download_mb else ""
-    if offline:
-        return (
-            f"Start waits until it has been fetched{size}. 'Work offline' is on, so fetching is switched off."
-        )
-    return f"Start waits until it has been fetched{size}. Fetching begins only when you press the button."
+    if fetching:
+        return "It is being downloaded; Start waits for it."
+    size = f" ({size_text(one)})" if one.download_mb else ""
+    now = offline or "Fetching begins only when you press the button."
+    return f"Start waits until it has been fetched{size}. {now}"
+
+
+def size_text(one: BackboneEntry) -> str:
+    """How much is fetched, "" where that is not known: an estimate, the hub tells the exact size."""
+    return f"about {one.download_mb:,}\u00a0MB" if one.download_mb else ""
 
 
 def _breakable(name: str) -> str:

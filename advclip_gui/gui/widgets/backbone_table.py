@@ -67,6 +67,13 @@ class BackbonesModel(QAbstractTableModel):
             self.endInsertRows()
         return self.entries.index(one)
 
+    def remove(self, one: BackboneEntry) -> None:
+        """Take a backbone out of the list again."""
+        row = self.entries.index(one)
+        self.beginRemoveRows(QModelIndex(), row, row)
+        del self.entries[row]
+        self.endRemoveRows()
+
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
         """Number of backbones."""
         return 0 if parent.isValid() else len(self.entries)
@@ -116,7 +123,7 @@ class BackbonesModel(QAbstractTableModel):
         if column == FETCH:
             if one.refused:
                 return "Not supported"
-            size = f"{one.download_mb:,} MB" if one.download_mb else _UNKNOWN
+            size = f"about {one.download_mb:,} MB" if one.download_mb else _UNKNOWN
             return "Already here" if self.is_here(one) else size
         texts = {
             NAME: one.title,
