@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from advclip_gui.commands.options import DebugOption, JsonOption, check_json_place
+from advclip_gui.commands.options import DebugOption, JsonOption, OfflineOption, check_json_place
 from advclip_gui.commands.output import table, write_json
 from advclip_gui.commands.watcher import Watcher
 from advclip_gui.engine.catalog import all_entries, is_here
@@ -28,13 +28,14 @@ def models(
             "--fetch", metavar="MODEL", help="Download this one: NAME:WEIGHTS or hf-hub:owner/repository."
         ),
     ] = "",
+    offline: OfflineOption = False,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
     """List the backbones that can be adapted, or fetch one. Nothing is downloaded without --fetch."""
     check_json_place(json_file)
     if fetch:
-        _fetch(fetch)
+        _fetch(fetch, offline="--offline" if offline else "")
         return
     query = " ".join(words or [])
     shown = [
@@ -68,16 +69,16 @@ def _row(one: BackboneEntry, is_there: bool) -> tuple[str, ...]:
     elif is_there:
         state = "here"
     else:
-        state = f"{one.download_mb:,} MB" if one.download_mb else "?"
+        state = f"about {one.download_mb:,} MB" if one.download_mb else "?"
     parameters = f"{one.parameters / 1e6:,.0f} M" if one.parameters else "?"
     return word_of(one), one.family or "-", one.licence or "-", str(one.image_size), parameters, state
 
 
-def _fetch(word: str) -> None:
+def _fetch(word: str, *, offline: str) -> None:
     from advclip_gui.commands.models import backbone_of
     from advclip_gui.engine.download import fetch_weights
 
     settings = backbone_of(word)
     with Watcher() as watcher:
-        path = fetch_weights(settings, control=watcher.control)
+        path = fetch_weights(settings, control=watcher.control, offline=offline)
     typer.echo(f"{word} is on this machine: {path}")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advclip_gui.commands.options import Offline
 from advclip_gui.engine.catalog import CATALOG, availability, entry
-from advclip_gui.engine.clip_source import CONFIG_FILES
+from advclip_gui.engine.clip_source import CONFIG_FILES, hub_switched_off
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.prompts import clean_class_name
@@ -100,7 +101,7 @@ def _is_clip_folder(path: Path) -> bool:
     return any((path / name).is_file() for name in CONFIG_FILES)
 
 
-def have_weights(backbone: BackboneSettings, *, download: bool, control: Control) -> None:
+def have_weights(backbone: BackboneSettings, *, download: bool | Offline, control: Control) -> None:
     """Make sure the backbone's weights are here, before anything heavy is imported.
 
     Args:
@@ -119,10 +120,18 @@ def have_weights(backbone: BackboneSettings, *, download: bool, control: Control
     if not chosen.hub_id or chosen.refused:
         raise BackboneError(state.sentence)
     if not download:
-        raise BackboneError(state.sentence, "Or add --download to fetch it now.")
+        raise BackboneError(state.sentence, _way_to_fetch(download))
     from advclip_gui.engine.download import fetch_weights
 
     fetch_weights(backbone, control=control)
+
+
+def _way_to_fetch(download: bool | Offline) -> str:
+    """How the weights would come here after all."""
+    if hub_switched_off():
+        return "Or unset HF_HUB_OFFLINE and add --download to fetch it now."
+    instead = " instead of --offline" if isinstance(download, Offline) else ""
+    return f"Or say --download{instead} to fetch it now."
 
 
 def _adapter(path: Path, checkpoint: str) -> ChosenModel:

@@ -33,9 +33,34 @@ ArchitectureOption = Annotated[
         "--architecture", metavar="NAME", help="The open_clip model a checkpoint file given as model fits."
     ),
 ]
+
+
+class Offline:
+    """What `--offline` gives where `--download` gives True: as false as neither of them, but asked for."""
+
+    def __bool__(self) -> bool:
+        """Nothing is downloaded."""
+        return False
+
+
+def _told_apart(context: typer.Context, parameter: typer.CallbackParam, download: bool) -> bool | Offline:
+    source = context.get_parameter_source(parameter.name or "")
+    given = source is not None and source.name == "COMMANDLINE"
+    return Offline() if given and not download else download
+
+
 DownloadOption = Annotated[
     bool,
-    typer.Option("--download", help="Fetch the backbone's weights first if they are not on this machine."),
+    typer.Option(
+        "--download/--offline",
+        callback=_told_apart,
+        help="Fetch the backbone's weights first if they are not on this machine, or never ask the hub; "
+        "without either, nothing is fetched and what is missing is said.",
+        show_default=False,
+    ),
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Never ask the hub for anything, as HF_HUB_OFFLINE=1 does.")
 ]
 
 

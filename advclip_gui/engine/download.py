@@ -26,6 +26,7 @@ from advclip_gui.engine.clip_source import (
     TOKENIZER_FILES,
     cached_files,
     check_configuration,
+    hub_switched_off,
 )
 from advclip_gui.engine.errors import BackboneError, StorageError
 from advclip_gui.engine.files import storage_error, write_text_atomic
@@ -46,7 +47,7 @@ _SPARE_BYTES = 50_000_000
 
 
 def fetch_weights(
-    settings: BackboneSettings, *, control: Control, endpoint: str | None = None, offline: bool = False
+    settings: BackboneSettings, *, control: Control, endpoint: str | None = None, offline: str = ""
 ) -> Path:
     """Download what a hub backbone lacks; afterwards `catalog.availability` finds it.
 
@@ -60,7 +61,8 @@ def fetch_weights(
         control: receives `Progress` in bytes, ten times a second; cancelling it ends the call within
             a tenth of a second.
         endpoint: address of the hub, instead of HF_ENDPOINT.
-        offline: the user switched downloads off; what is not here is refused.
+        offline: by which of `hub_errors.SWITCHES` the user switched downloads off, "" where they did
+            not; what is not here is refused.
 
     Returns:
         The weights' path in the cache.
@@ -77,13 +79,14 @@ def fetch_weights(
         return Path(state.path)
     if not chosen.hub_id or chosen.refused:
         raise BackboneError(state.sentence)
-    from huggingface_hub import constants, is_offline_mode
+    from huggingface_hub import constants
 
     from advclip_gui.engine.hub_transfer import token
 
     place = Place(chosen, (endpoint or constants.ENDPOINT).rstrip("/"), has_token=token() is not None)
-    if offline or is_offline_mode():
-        raise place.offline(by_variable=is_offline_mode())
+    switch = "HF_HUB_OFFLINE" if hub_switched_off() else offline
+    if switch:
+        raise place.offline(switch)
     control.progress(f"Downloading {chosen.title}", 0, 0, f"asking {place.host}")
     _fetch_all(settings, place, Path(constants.HF_HUB_CACHE), control)
     state = availability(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from advclip_gui.engine.catalog import WAYS_OUT
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 GOES_ON = "Try again: the download goes on where it stopped."
 """Hint wherever the part that came over is kept."""
+SWITCHES: Final = {
+    "HF_HUB_OFFLINE": "Unset HF_HUB_OFFLINE and start the program again.",
+    "Work offline": "Switch 'Work offline' off.",
+    "--offline": "Leave out --offline.",
+}
+"""What may forbid downloads, and how it is undone."""
 _TRY_LATER = f"Try again in a few minutes. {WAYS_OUT}"
 _CHECK_THE_WAY = (
     "Check the network, the proxy (HTTPS_PROXY) and the mirror (HF_ENDPOINT), then try again. " + WAYS_OUT
@@ -73,14 +79,11 @@ class Place:
         """The hub's name for people."""
         return urlsplit(self.endpoint).netloc or self.endpoint
 
-    def offline(self, *, by_variable: bool) -> BackboneError:
-        """Downloads are switched off by the user: in the environment, or in the program."""
-        how, undo = "in this program", "Switch 'Work offline' off."
-        if by_variable:
-            how, undo = "HF_HUB_OFFLINE is set", "Unset HF_HUB_OFFLINE and start the program again."
+    def offline(self, switch: str) -> BackboneError:
+        """Downloads are switched off by the user; `switch` is one of `SWITCHES`."""
         return BackboneError(
-            f"Downloads are switched off ({how}) and {self.chosen.title} is not on this machine.",
-            f"{undo} {WAYS_OUT}",
+            f"Downloads are switched off ({switch}) and {self.chosen.title} is not on this machine.",
+            f"{SWITCHES[switch]} {WAYS_OUT}",
         )
 
     def unreachable(self, reason: str) -> BackboneError:

@@ -124,4 +124,4 @@ def fetch(settings: BackboneSettings, offline: bool, control: Control) -> object
     """Fetch a backbone; PyTorch is not imported."""
     from advclip_gui.engine.download import fetch_weights
 
-    return fetch_weights(settings, control=control, offline=offline)
+    return fetch_weights(settings, control=control, offline="Work offline" if offline else "")

@@ -110,3 +110,56 @@ def test_what_cannot_be_adapted_offers_no_download(program: Callable[..., Any], 
     assert done.status == 1
     assert "RN50 - openai cannot be adapted" in done.sentence
     assert "--download" not in done.sentence
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "attack", "experiment"])
+def test_offline_nobody_is_asked_and_the_way_on_is_said(
+    program: Callable[..., Any],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    from huggingface_hub import constants
+
+    choice = ("--set", "backbone.name=ViT-B-32", "--set", "backbone.weights=openai")
+    in_base = [word.replace("backbone.", "base.backbone.") for word in choice]
+    words = {
+        "train": ("train", "--demo", *choice, "--run-dir", tmp_path / "run"),
+        "evaluate": ("evaluate", "ViT-B-32:openai", "--data", photos),
+        "attack": ("attack", photos / "dog" / "1.png", "--model", "ViT-B-32:openai", "--classes", "cat,dog"),
+        "experiment": ("experiment", "run", tmp_path / "run", "--preset", "demo", *in_base),
+    }[command]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with serving(StandIn("timm/vit_base_patch32_clip_224.openai", {})) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+        address = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        for scheme in ("http", "https", "all"):
+            monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+            monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
+        for options, way in (
+            (("--download", "--offline"), "say --download instead of --offline"),
+            ((), "say --download to fetch it now"),
+        ):
+            done = program(*words, *options)
+            assert done.status == 1
+            assert "is not on this machine; about 605 MB to fetch" in done.sentence
+            assert way in done.sentence
+        assert hub.requests == []
+        assert "no weights under a name that is known" in program(*words, "--download").err
+        assert hub.requests, "--download asks"
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert "unset HF_HUB_OFFLINE and add --download" in program(*words).sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_fetching_one_with_offline(program: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    done = program("models", "--fetch", "ViT-B-32:openai", "--offline")
+    assert done.status == 1
+    assert "Downloads are switched off (--offline)" in done.sentence
+    assert "Leave out --offline." in done.sentence
+    assert "is on this machine" in program("models", "--fetch", "advclip-mini", "--offline").out

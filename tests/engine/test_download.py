@@ -538,11 +538,13 @@ assert "torch" not in sys.modules
 
 
 def test_offline_by_the_programs_own_switch(hub: StandIn) -> None:
-    with pytest.raises(BackboneError, match=r"Downloads are switched off \(in this program\).*Work offline"):
-        fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline=True)
+    with pytest.raises(
+        BackboneError, match=r"Downloads are switched off \(Work offline\).*'Work offline' off"
+    ):
+        fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline="Work offline")
     assert hub.requests == []
     succeeds_later(hub)
-    assert fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline=True).is_file()
+    assert fetch_weights(CHOICE, control=Control(), endpoint=hub.address, offline="--offline").is_file()
 
 
 def test_what_is_bundled_or_local_is_never_fetched(hub: StandIn, tmp_path: Path) -> None:
