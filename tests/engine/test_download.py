@@ -299,6 +299,18 @@ def test_a_left_over_of_another_length_does_no_harm(hub: StandIn, size: int) -> 
     assert fetch(hub).read_bytes() == WEIGHTS
 
 
+@pytest.mark.parametrize("size", [100_000, len(WEIGHTS)], ids=["half", "whole"])
+def test_a_left_over_of_other_content_is_thrown_away_and_never_taken_for_whole(
+    hub: StandIn, size: int
+) -> None:
+    part().parent.mkdir(parents=True)
+    part().write_bytes(bytes(size))
+    assert "does not match its checksum; it was thrown away" in refused(hub)
+    assert not part().exists()
+    succeeds_later(hub)
+    assert hub.ranges()[-1] is None
+
+
 # Failures: a sentence each, and a later try succeeds
 
 
@@ -366,7 +378,10 @@ def test_the_hub_says_how_long_to_wait(hub: StandIn) -> None:
     assert caught.value.hint.startswith("Wait 40 s")
 
 
-@pytest.mark.parametrize(("status", "tries"), [(500, hub_transfer._TRIES), (403, 1)])
+@pytest.mark.parametrize(
+    ("status", "tries"),
+    [(500, hub_transfer._TRIES), (429, hub_transfer._TRIES), (401, 1), (403, 1), (404, 1)],
+)
 def test_the_file_itself_is_refused(hub: StandIn, status: int, tries: int) -> None:
     hub.get_status = status
     assert f"({status})" in refused(hub)
