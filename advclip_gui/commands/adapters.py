@@ -27,7 +27,8 @@ adapters = typer.Typer(
 )
 
 AdapterArgument = Annotated[
-    str, typer.Argument(metavar="ADAPTER", help="Its name, or its key as 'adapters list' shows it.")
+    str,
+    typer.Argument(metavar="ADAPTER", help="Its name or key as 'adapters list' shows it, or how one begins."),
 ]
 NameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it.")]
 RootOption = Annotated[
@@ -177,7 +178,7 @@ def _named_backbone(word: str, architecture: str) -> BackboneSettings:
 
 def _tell(command: str, one: LibraryAdapter, json_file: Path | None) -> None:
     typer.echo(f"'{one.name}' ({_backbone(one)}, {_classes(one)} classes)\n{one.folder}\n")
-    typer.echo(f"To use it: advclip-gui evaluate '{one.folder}' --data FOLDER")
+    typer.echo(f"To use it: advclip-gui evaluate '{one.name}' --data FOLDER")
     write_json(json_file, f"adapters {command}", _as_json(one))
 
 

@@ -41,7 +41,9 @@ def attack(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="MODEL", help="Run folder, adapter folder, checkpoint file or backbone."
+            "--model",
+            metavar="MODEL",
+            help="Run or adapter (its folder, name, or how the name begins), checkpoint file or backbone.",
         ),
     ] = None,
     saved_probe: Annotated[

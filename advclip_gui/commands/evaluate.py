@@ -42,8 +42,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Run folder, adapter folder, checkpoint file or backbone. Several are evaluated on the same "
-            "images, those of the first one.",
+            help="Run or adapter (its folder, name, or how the name begins), checkpoint file or backbone. "
+            "Several are evaluated on the same images, those of the first one.",
         ),
     ],
     folder: Annotated[

@@ -9,12 +9,14 @@ import typer
 
 from advclip_gui.commands.options import CheckpointOption, DebugOption, JsonOption, check_json_place
 from advclip_gui.commands.output import file_list, write_json
-from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.exchange.formats import FORMATS, Format
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or an adapter folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run or adapter: its folder, its name, or how the name begins."),
+    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="A new or empty folder, or one exported to before.")
     ],
@@ -28,14 +30,14 @@ def export(
 ) -> None:
     """Write the adapter of a run, and show how to load it."""
     check_json_place(json_file)
-    if not source.is_dir():
-        raise CheckpointError(f"There is no run folder {source}.")
+    from advclip_gui.commands.models import saved_folder
     from advclip_gui.commands.watcher import Watcher
     from advclip_gui.engine.export import export_adapter, loading_snippet
 
+    folder = saved_folder(source)
     with Watcher() as watcher:
         folder = export_adapter(
-            source, out, format=export_format, control=watcher.control, checkpoint=checkpoint
+            folder, out, format=export_format, control=watcher.control, checkpoint=checkpoint
         )
     snippet = loading_snippet(folder)
     typer.echo(f"Exported to {folder}. To load it:\n")

@@ -46,12 +46,12 @@ def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> 
 
     Args:
         word: a run folder, an adapter folder, a checkpoint file or folder, ``NAME[:WEIGHTS]`` of the
-            registry, or ``hf-hub:owner/repository``.
+            registry, ``hf-hub:owner/repository``, or what a run or an adapter of the library is called.
         checkpoint: where the backbone's weights lie now.
         architecture: of a checkpoint file.
 
     Raises:
-        CheckpointError: it is none of them, or damaged.
+        CheckpointError: it is none of them, several, or damaged.
     """
     path = Path(word).expanduser()
     if path.is_dir() and not _is_clip_folder(path):
@@ -64,7 +64,10 @@ def choose_model(word: str, *, checkpoint: str = "", architecture: str = "") -> 
         if architecture:
             local = local.model_copy(update={"architecture": architecture})
         return _zero_shot(local, f"{local.architecture} ({path.name})", ())
-    backbone = backbone_of(word)
+    try:
+        backbone = backbone_of(word)
+    except CheckpointError as error:
+        return _by_name(word, checkpoint, error)
     known = entry(backbone)
     return _zero_shot(backbone, known.title, _bundled_names() if known.name == "advclip-mini" else ())
 
@@ -89,9 +92,32 @@ def backbone_of(word: str) -> BackboneSettings:
         if one.name != "local" and not one.name.startswith(HUB_PREFIX)
     )
     raise CheckpointError(
-        f"There is no run folder, adapter folder, checkpoint file or backbone '{word}'.",
+        f"There is no run, adapter, checkpoint file or backbone '{word}'.",
         f"Backbones: {', '.join(names)}; 'advclip-gui models' lists the others.",
     ) from reason
+
+
+def saved_folder(word: str) -> Path:
+    """The folder of a run or an adapter: as it is, or by its name or how that begins.
+
+    Raises:
+        CheckpointError: there is none, or several are called so.
+    """
+    from advclip_gui.engine.saved_models import find_saved
+
+    path = Path(word).expanduser()
+    return path if path.is_dir() else find_saved(word).path
+
+
+def _by_name(word: str, checkpoint: str, otherwise: CheckpointError) -> ChosenModel:
+    """The run or adapter of that name; where nothing begins so, the error of the other kinds."""
+    from advclip_gui.engine.saved_models import NotFoundError, find_saved
+
+    try:
+        found = find_saved(word)
+    except NotFoundError:
+        raise otherwise from None
+    return _adapter(found.path, checkpoint, found.name)
 
 
 def _is_clip_folder(path: Path) -> bool:
@@ -134,7 +160,7 @@ def _way_to_fetch(download: bool | Offline) -> str:
     return f"Or say --download{instead} to fetch it now."
 
 
-def _adapter(path: Path, checkpoint: str) -> ChosenModel:
+def _adapter(path: Path, checkpoint: str, title: str = "") -> ChosenModel:
     from advclip_gui.engine.export import adapter_info
     from advclip_gui.engine.session import adapter_folder
 
@@ -144,7 +170,9 @@ def _adapter(path: Path, checkpoint: str) -> ChosenModel:
     if checkpoint:
         backbone = backbone.model_copy(update={"checkpoint": str(Path(checkpoint).expanduser().absolute())})
     return ChosenModel(
-        ref=ModelRef(kind="adapter", backbone=backbone, adapter=str(path.absolute()), title=path.name),
+        ref=ModelRef(
+            kind="adapter", backbone=backbone, adapter=str(path.absolute()), title=title or path.name
+        ),
         class_names=info.class_names,
         templates=info.templates,
         settings=info.settings,

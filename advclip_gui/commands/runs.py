@@ -23,7 +23,8 @@ runs = typer.Typer(
 RunArgument = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run folder, its name below the folder of runs, or the run's own name."
+        metavar="RUN",
+        help="A run folder, its name below the folder of runs, the run's own name, or how one begins.",
     ),
 ]
 RootOption = Annotated[
@@ -39,6 +40,9 @@ def list_command(
     state: Annotated[
         str, typer.Option("--state", help="Only runs in this state, such as finished or running.")
     ] = "",
+    experiments: Annotated[
+        bool, typer.Option("--experiments/--no-experiments", help="Also those that are parts of experiments.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0 is all.")] = 0,
     root: RootOption = None,
     json_file: JsonOption = None,
@@ -51,7 +55,7 @@ def list_command(
 
     if state and state not in STATE_TITLES:
         raise typer.BadParameter(f"'{state}' is none of {', '.join(STATE_TITLES)}.", param_hint="'--state'")
-    every = list_runs(root)
+    every = list_runs(root, parts=experiments)
     found = [run for run in every if matches(run, " ".join(words or ())) and state in ("", run.state)]
     shown = found[: limit or None]
     if shown:
@@ -70,8 +74,9 @@ def show_command(
 ) -> None:
     """Show a run: how it stands, its figures, its note and every setting."""
     check_json_place(json_file)
-    from advclip_gui.engine.run_list import find_run, summarise
+    from advclip_gui.engine.run_list import summarise
     from advclip_gui.engine.runs import RunFolder
+    from advclip_gui.engine.saved_models import find_run
     from advclip_gui.run_words import STATE_TITLES
     from advclip_gui.settings_text import titled_values
     from advclip_gui.wording import figure_tag, not_comparable, plain_radius
@@ -91,7 +96,7 @@ def show_command(
             tag = figure_tag(line.protocol, line.norm).replace("L∞", "Linf")
             typer.echo(f"{title}: clean {clean}, robust {robust} ({tag})")
     if line.clean is not None:
-        typer.echo(f"Measured at {plain_radius(line.epsilon, line.norm)} on {line.n or 0:,} images.")
+        typer.echo(f"Measured at {plain_radius(line.epsilon or 0, line.norm)} on {line.n or 0:,} images.")
     if sentence := not_comparable(line.protocol):
         typer.echo(sentence)
     if line.note:
@@ -113,8 +118,9 @@ def diff_command(
     check_json_place(json_file)
     if len(several) < 2:
         raise typer.BadParameter("give two or more runs.", param_hint="'RUN RUN...'")
-    from advclip_gui.engine.run_list import find_run, summarise
+    from advclip_gui.engine.run_list import summarise
     from advclip_gui.engine.runs import RunFolder
+    from advclip_gui.engine.saved_models import find_run
     from advclip_gui.run_words import why_not_comparable
     from advclip_gui.settings_text import differences
 
@@ -148,8 +154,9 @@ def rename_command(
 ) -> None:
     """Give a run another name; its folder stays where it is."""
     check_json_place(json_file)
-    from advclip_gui.engine.run_list import find_run, summarise
+    from advclip_gui.engine.run_list import summarise
     from advclip_gui.engine.runs import RunFolder
+    from advclip_gui.engine.saved_models import find_run
 
     path = find_run(run, root)
     before = summarise(path).name
@@ -172,8 +179,8 @@ def note_command(
 ) -> None:
     """Show or replace what is noted about a run."""
     check_json_place(json_file)
-    from advclip_gui.engine.run_list import find_run
     from advclip_gui.engine.runs import RunFolder
+    from advclip_gui.engine.saved_models import find_run
 
     folder = RunFolder(find_run(run, root))
     if text is not None:
@@ -231,8 +238,8 @@ def delete_command(
 ) -> None:
     """Delete runs for good. The window moves them to the system's bin instead."""
     check_json_place(json_file)
-    from advclip_gui.engine.run_list import find_run
     from advclip_gui.engine.run_removal import check_removable, delete_run
+    from advclip_gui.engine.saved_models import find_run
 
     paths = list(dict.fromkeys(find_run(run, root) for run in several))
     for path in paths:
@@ -251,8 +258,13 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
     state = f"{run.state} {run.step}/{run.total_steps}" if run.state == "running" else run.state
     figures = (percent(run.clean), percent(run.robust), "-" if run.n is None else f"{run.n:,}")
     return (
-        run.path.name, run.name, run.method, run.protocol, state, started, str(run.shots), *figures
+        _folder(run), run.name, run.method, run.protocol, state, started, str(run.shots), *figures
     )  # fmt: skip
+
+
+def _folder(run: RunSummary) -> str:
+    """The folder's name, of a cell of an experiment that of the experiment too."""
+    return f"{run.path.parent.parent.name}/cells/{run.path.name}" if run.part_of else run.path.name
 
 
 def _as_json(run: RunSummary) -> dict[str, Any]:

@@ -7,12 +7,13 @@ that file, an opened one stays where it is and is only named there. Free of torc
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from advclip_gui.engine.exchange.formats import CONFIG_FILE, INFO_FILE, WEIGHTS_
 from advclip_gui.engine.exchange.info import AdapterInfo, adapter_info
 from advclip_gui.engine.files import storage_error, write_json_atomic
 from advclip_gui.engine.model_ref import ModelRef
+from advclip_gui.engine.runs import NOTE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,13 @@ ENTRY_FILE = "entry.json"
 BIN = ".removed"
 """Where removed adapters lie until they are put back or deleted by hand."""
 NAME_LENGTH = 200
+_FILES = (INFO_FILE, WEIGHTS_FILE, CONFIG_FILE)
+_LOOKED_AT = (
+    *(*_FILES, "settings.toml", "split.json", "result.json"),
+    *(os.path.join("adapter", name) for name in _FILES),
+)
+"""Files of an adapter's folder that tell what it is."""
+_Stamp = tuple[tuple[int, int, int], ...]
 _ID = re.compile(r"[\w-]{1,80}")
 
 
@@ -49,6 +58,7 @@ class LibraryAdapter:
         added: seconds since the epoch.
         info: backbone, classes, prompts and figures; None where it cannot be read.
         problem: why it cannot be used at the moment, "" where it can.
+        note: what the user wrote about it.
     """
 
     key: str
@@ -58,6 +68,7 @@ class LibraryAdapter:
     added: float
     info: AdapterInfo | None
     problem: str = ""
+    note: str = ""
 
     @property
     def ref(self) -> ModelRef:
@@ -84,6 +95,7 @@ class AdapterLibrary:
     def __init__(self, root: Path | None = None) -> None:
         """Name the folder of the library, None for the platform's; it need not exist yet."""
         self.root = library_root() if root is None else root
+        self._known: dict[Path, tuple[_Stamp, LibraryAdapter]] = {}
 
     def adapters(self) -> tuple[LibraryAdapter, ...]:
         """Every adapter, the one added last first; one that is gone or damaged says so in `problem`."""
@@ -94,13 +106,18 @@ class AdapterLibrary:
         return self._in(self.root / BIN)
 
     def get(self, word: str) -> LibraryAdapter:
-        """Find an adapter by its key or its name.
+        """Find an adapter by its key, its name, or how one of them begins.
 
         Raises:
-            CheckpointError: there is none, or several have this name.
+            CheckpointError: there is none, or several are called so.
         """
         every = self.adapters()
         found = [one for one in every if one.key == word] or [one for one in every if one.name == word]
+        start = word.casefold()
+        if not found and start.strip():
+            found = [
+                one for one in every if one.name.casefold().startswith(start) or one.key.startswith(start)
+            ]
         if len(found) != 1:
             what = "There is no adapter" if not found else f"There are {len(found)} adapters"
             names = ", ".join(one.key for one in found or every)
@@ -176,8 +193,17 @@ class AdapterLibrary:
         title = _clean(name)
         if not title:
             raise CheckpointError("An adapter needs a name.")
-        self._write(self._place(key), title, str(one.folder) if one.in_place else "", one.added)
-        return self._read(self._place(key))
+        return self._rewrite(replace(one, name=title))
+
+    def set_note(self, key: str, text: str) -> LibraryAdapter:
+        """Keep what the user writes about an adapter; its own folder stays as it is.
+
+        Raises:
+            CheckpointError: there is no such adapter.
+            StorageError: it could not be written; the old note then stays.
+        """
+        one = self._read(self._place(key))
+        return self._rewrite(replace(one, note=text.strip()[:NOTE_LENGTH]))
 
     def remove(self, key: str) -> None:
         """Move an adapter to the library's bin; one opened in place stays untouched where it is.
@@ -197,6 +223,11 @@ class AdapterLibrary:
         """
         self._move(self._place(key, self.root / BIN), self.root / key)
         return self._read(self.root / key)
+
+    def _rewrite(self, one: LibraryAdapter) -> LibraryAdapter:
+        place = self._place(one.key)
+        self._write(place, one.name, str(one.folder) if one.in_place else "", one.added, one.note)
+        return self._read(place)
 
     def _move(self, source: Path, target: Path) -> None:
         if target.exists():
@@ -218,14 +249,23 @@ class AdapterLibrary:
             places = [path for path in root.iterdir() if _ID.fullmatch(path.name) and path.is_dir()]
         except OSError:
             return ()
-        found = [self._read(place) for place in places if (place / ENTRY_FILE).is_file()]
+        found = [self._remembered(place) for place in places if (place / ENTRY_FILE).is_file()]
         return tuple(sorted(found, key=lambda one: (-one.added, one.key)))
+
+    def _remembered(self, place: Path) -> LibraryAdapter:
+        """As `_read`, which is done again only where a file it looks at has changed."""
+        known = self._known.get(place)
+        if known is None or known[0] != _stamp(place, known[1].folder):
+            one = self._read(place)
+            known = self._known[place] = (_stamp(place, one.folder), one)
+        return known[1]
 
     def _read(self, place: Path) -> LibraryAdapter:
         try:
             entry = json.loads((place / ENTRY_FILE).read_text(encoding="utf-8"))
             folder = Path(str(entry["folder"])) if entry.get("folder") else place
             name, added = str(entry["name"]), float(entry["added"])
+            note = str(entry.get("note", ""))[:NOTE_LENGTH]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             problem = f"The entry {place / ENTRY_FILE} is damaged."
             return LibraryAdapter(place.name, place.name, place, False, 0.0, None, problem)
@@ -235,12 +275,13 @@ class AdapterLibrary:
                 info = adapter_info(folder)
             except UserError as error:
                 problem = str(error)
-        return LibraryAdapter(place.name, name, folder, folder != place, added, info, problem)
+        return LibraryAdapter(place.name, name, folder, folder != place, added, info, problem, note)
 
     @staticmethod
-    def _write(place: Path, name: str, folder: str, added: float | None = None) -> None:
+    def _write(place: Path, name: str, folder: str, added: float | None = None, note: str = "") -> None:
         when = time.time() if added is None else added
-        write_json_atomic(place / ENTRY_FILE, {"name": name, "folder": folder, "added": when})
+        entry = {"name": name, "folder": folder, "added": when, "note": note}
+        write_json_atomic(place / ENTRY_FILE, entry)
 
     def _new(self, title: str) -> _Scratch:
         word = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()[:40] or "adapter"
@@ -273,6 +314,19 @@ class _Scratch:
             finally:
                 shutil.rmtree(self.path, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _stamp(place: Path, folder: Path) -> _Stamp:
+    """Time of change, size and inode of every file an adapter is read from; zeros where one is not there."""
+    stamps = []
+    for path in (place / ENTRY_FILE, folder, *(folder / name for name in _LOOKED_AT)):
+        try:
+            found = os.stat(path)
+        except OSError:
+            stamps.append((0, 0, 0))
+        else:
+            stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(stamps)
 
 
 def _clean(name: str) -> str:

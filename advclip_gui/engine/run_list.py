@@ -1,4 +1,4 @@
-"""The list of runs: one line for each, read anew only where the files of a run have changed."""
+"""The list of runs, those of experiments too: a line for each, read anew only where its files changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from platformdirs import user_cache_path
 
@@ -16,15 +16,14 @@ from advclip_gui.engine import runs
 from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import CheckpointError, StorageError, UserError
 from advclip_gui.engine.files import write_text_atomic
+from advclip_gui.engine.run_cells import as_cell, cell_names, is_cell, more_files
 from advclip_gui.settings import DEMO_FOLDER, BackboneSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from advclip_gui.engine.runs import RunState
-    from advclip_gui.settings import RunSettings
 
-_FORMAT = f"1 {__version__}"
+_FORMAT = f"2 {__version__}"
 _TAIL_BYTES = 8192
 _ABSENT = (0, 0, 0)
 _LOOKED_AT = (
@@ -37,6 +36,10 @@ _LOOKED_AT = (
 )
 """Files that a line of the list follows from."""
 
+LineState = Literal[
+    "running", "finished", "stopped", "cancelled", "failed", "interrupted", "adapter", "missing"
+]
+"""That of a run, or of an adapter without one, which is here or "missing"."""
 FileStamp = tuple[int, int, int]
 Stamp = tuple[FileStamp, ...]
 """Time of change in nanoseconds, size and inode of each file looked at; `_ABSENT` where it is not there.
@@ -49,10 +52,16 @@ The inode tells two files of one size apart that replaced each other within a ti
 class RunSummary:
     """One line of the list of runs; accuracies are shares in [0, 1], None where not measured.
 
+    An adapter without a run is a line too; what is not known of it is None or "".
+
     Attributes:
+        path: the run's folder, or the one with the adapter.
         step: last step reported by a run in training, else 0.
         total_steps: of the whole run.
         note: what the user wrote about it.
+        part_of: the experiment it belongs to, "" for a run of its own.
+        key: of an adapter in the library, "" for a run.
+        problem: why an adapter cannot be used at the moment.
     """
 
     path: Path
@@ -61,8 +70,8 @@ class RunSummary:
     backbone: str
     method: str
     protocol: str
-    shots: int
-    epsilon: float
+    shots: int | None
+    epsilon: float | None
     norm: str
     clean: float | None
     robust: float | None
@@ -70,17 +79,35 @@ class RunSummary:
     zero_shot_robust: float | None
     n: int | None
     started: float
-    state: RunState
+    state: LineState
     backbone_settings: BackboneSettings
     has_adapter: bool
     has_checkpoint: bool
     step: int = 0
     total_steps: int = 0
     note: str = ""
+    part_of: str = ""
+    key: str = ""
+    problem: str = ""
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether this is an adapter without a run."""
+        return bool(self.key)
+
+    @property
+    def title(self) -> str:
+        """The name; of a part of an experiment, with the experiment before it."""
+        return f"{self.part_of} · {self.name}" if self.part_of else self.name
 
 
 def summarise(path: Path) -> RunSummary:
     """Read a run's folder for its line. Raises `CheckpointError` where this is no run folder."""
+    line = _summarise(path)
+    return as_cell(line) if is_cell(path) else line
+
+
+def _summarise(path: Path) -> RunSummary:
     folder = runs.RunFolder(path)
     settings = folder.settings()
     result = folder.result() or {}
@@ -90,7 +117,7 @@ def summarise(path: Path) -> RunSummary:
         path=path,
         name=settings.name or path.name,
         data="Demo photos" if settings.data.folder == DEMO_FOLDER else Path(settings.data.folder).name,
-        backbone=_backbone_title(settings),
+        backbone=backbone_title(settings.backbone),
         method=settings.method,
         protocol=settings.protocol,
         shots=settings.data.shots,
@@ -176,30 +203,15 @@ class RunIndex:
             return  # damaged or of another version: read anew
 
 
-def list_runs(root: Path | None = None) -> list[RunSummary]:
-    """Every readable run below `root`, newest first; folders that are no runs are passed over."""
-    return RunIndex(runs.runs_root() if root is None else root).read()
+def list_runs(root: Path | None = None, *, parts: bool = False) -> list[RunSummary]:
+    """Every readable run below `root`, newest first; folders that are no runs are passed over.
 
-
-def find_run(text: str, root: Path | None = None) -> Path:
-    """Find a run by its folder, the folder's name below `root`, or its own name.
-
-    Raises:
-        CheckpointError: there is none, or several have this name.
+    Args:
+        root: the folder of runs, None for the platform's.
+        parts: whether to list the runs of experiments too.
     """
-    root = runs.runs_root() if root is None else root
-    for candidate in (root / text, Path(text).expanduser()):
-        if text and runs.RunFolder(candidate).has_settings:
-            return candidate
-    named = [line.path for line in list_runs(root) if line.name == text]
-    if len(named) == 1:
-        return named[0]
-    if named:
-        folders = ", ".join(path.name for path in named[:5])
-        raise CheckpointError(f"{len(named)} runs are named '{text}'.", f"Give the folder: {folders}.")
-    raise CheckpointError(
-        f"There is no run '{text}'.", "Give a run's folder or name; 'advclip-gui runs list' shows them."
-    )
+    every = RunIndex(runs.runs_root() if root is None else root).read()
+    return [line for line in every if parts or not line.part_of]
 
 
 def last_step(metrics: Path) -> int:
@@ -226,6 +238,11 @@ def _stamped_folders(root: Path) -> Iterator[tuple[str, Stamp]]:
         return
     for name in names:
         stamp = tuple(_stamp(os.path.join(root, name, file)) for file in _LOOKED_AT)
+        if stamp[0] != _ABSENT:
+            yield name, stamp
+    for name in cell_names(root):
+        files = (*_LOOKED_AT, *more_files(name))
+        stamp = tuple(_stamp(os.path.join(root, name, file)) for file in files)
         if stamp[0] != _ABSENT:
             yield name, stamp
 
@@ -260,10 +277,11 @@ def _share(entry: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
-def _backbone_title(settings: RunSettings) -> str:
-    if settings.backbone.name == "local":
-        return f"{settings.backbone.architecture} ({Path(settings.backbone.checkpoint).name})"
+def backbone_title(backbone: BackboneSettings) -> str:
+    """What a backbone is called in the list."""
+    if backbone.name == "local":
+        return f"{backbone.architecture} ({Path(backbone.checkpoint).name})"
     try:
-        return entry(settings.backbone).title
+        return entry(backbone).title
     except UserError:  # of another version of this program
-        return settings.backbone.name
+        return backbone.name

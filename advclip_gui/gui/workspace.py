@@ -12,7 +12,7 @@ from advclip_gui.engine.class_names import prompt_names
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.gui.data_opening import DataMemory, OpenedData, open_data
 from advclip_gui.gui.jobs import TrainJob
-from advclip_gui.gui.model_list import RunListing, saved_refs
+from advclip_gui.gui.model_list import Listed, RunListing, saved_refs
 from advclip_gui.gui.training_record import TrainingRecord
 from advclip_gui.presets import PRESETS
 from advclip_gui.settings import DEMO_FOLDER, DataSettings, RunSettings
@@ -43,8 +43,8 @@ class Workspace(QObject):
         run_dir: its folder.
         record: its curves, log and outcome.
         runs_root: where runs are kept, None for the platform's data folder.
-        last_runs: runs on disk as of the last `refresh_runs`, newest first.
-        opened_adapters: adapters that were opened or imported without a run, likewise.
+        last_runs: runs on disk as of the last `refresh_runs`, newest first, without those of experiments.
+        listed: these, those of experiments, and adapters opened or imported without a run.
     """
 
     scan_changed = Signal()
@@ -55,6 +55,7 @@ class Workspace(QObject):
     """The new run's JobHandle, before its first event."""
     models_changed = Signal()
     runs_changed = Signal()
+    """Other runs or adapters are listed, or something about them is other than it was."""
     recent_changed = Signal()
     navigate = Signal(str)
     notify = Signal(str, str, str)
@@ -82,7 +83,7 @@ class Workspace(QObject):
         self.record: TrainingRecord | None = None
         self.runs_root: Path | None = None
         self.last_runs: tuple[RunSummary, ...] = ()
-        self.opened_adapters: tuple[LibraryAdapter, ...] = ()
+        self.listed = Listed()
         self.recent: list[str] = []
         self._opened = OpenedData()
         self._memory = DataMemory(io)
@@ -287,7 +288,7 @@ class Workspace(QObject):
         live = self.training_settings
         if self.is_training and live is not None and live.backbone == backbone:
             refs.append(ModelRef("live", backbone, title="In training (live)"))
-        return refs + saved_refs(backbone, self.last_runs, self.opened_adapters, self._asked_for)
+        return refs + saved_refs(backbone, self.listed.lines, self._asked_for)
 
     def open_adapter(self, folder: Path) -> None:
         """Name an adapter folder in the library, so that it is among the models; tells how that went."""
@@ -318,12 +319,11 @@ class Workspace(QObject):
         """Read the list of runs again in the background; `runs_changed` follows."""
         self._listing.read(self.runs_root)
 
-    def _runs_listed(self, runs: tuple[RunSummary, ...], adapters: tuple[LibraryAdapter, ...]) -> None:
-        new_runs, new_adapters = runs != self.last_runs, adapters != self.opened_adapters
-        self.last_runs, self.opened_adapters = runs, adapters
-        if new_runs:
+    def _runs_listed(self, listed: Listed) -> None:
+        before, self.listed = self.listed, listed
+        self.last_runs = tuple(line for line in listed.lines if not line.part_of and not line.is_adapter)
+        if listed.lines != before.lines:
             self.runs_changed.emit()
-        if new_runs or new_adapters:
             self.models_changed.emit()
 
     def _listing_failed(self, error: ErrorInfo) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from advclip_gui.engine.exchange.formats import FORMATS, format_entry
+from advclip_gui.engine.resources import demo_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +82,32 @@ def test_a_pt_file_is_imported_listed_renamed_removed_and_restored(
     assert evaluated.status == 0, evaluated.err
 
 
-def _cat() -> list[str]:
-    from advclip_gui.engine.resources import demo_folder
+def test_a_name_or_its_beginning_is_enough_to_evaluate_attack_and_export(
+    program: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    assert program("adapters", "open", made, "--name", "Pets, 16 shots").status == 0
+    assert program("adapters", "open", made.parent / "none").status == 1
+    for name in ("cat", "dog"):
+        shutil.copytree(demo_folder() / "test" / name, tmp_path / "photos" / name)
+    done = program("evaluate", "Pets, 16 shots", "--data", tmp_path / "photos", "--images", 2,
+                   "--eps", "0.5/255", "--steps", 1)  # fmt: skip
+    assert done.status == 0, done.err
+    assert "Pets, 16 shots" in done.out
+    assert program("attack", *_cat(), "--model", "pets", "--eps", "0.5/255", "--steps", 1).status == 0
+    assert program("export", "pets", "--out", tmp_path / "out").status == 0
+    assert (tmp_path / "out" / "adapter_config.json").is_file()
+    program("export", made, "--out", tmp_path / "other")
+    program("adapters", "open", tmp_path / "other", "--name", "Pets, 4 shots")
+    for words in (("evaluate", "Pets"), ("export", "Pets", "--out", tmp_path / "no"),
+                  ("attack", *_cat(), "--model", "Pets")):  # fmt: skip
+        done = program(*words)
+        assert done.status == 1
+        assert "2 runs and adapters begin with 'Pets'" in done.sentence
+        assert "(Pets, 16 shots)" in done.sentence
+        assert "(Pets, 4 shots)" in done.sentence
 
+
+def _cat() -> list[str]:
     return [str(next(iter(sorted((demo_folder() / "test" / "cat").glob("*.jpg")))))]
 
 

@@ -78,7 +78,7 @@ def test_a_file_is_a_local_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["nothing", "local", "ViT-B-32:unheard-of", "gone/run"])
 def test_a_word_that_means_nothing_is_refused(word: str) -> None:
-    with pytest.raises(CheckpointError, match="There is no run folder"):
+    with pytest.raises(CheckpointError, match="There is no run, adapter"):
         choose_model(word)
 
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_is_not_there_is_named(program: Callable[..., Any], tm
         (["--target", "unicorn"], 2, "'unicorn' is not one of the classes"),
         (["--classes", "cat"], 2, "two or more"),
         (["--attack", "magic"], 1, "There is no attack 'magic'"),
-        (["--model", "nothing"], 1, "There is no run folder"),
+        (["--model", "nothing"], 1, "There is no run, adapter"),
     ],
 )
 def test_wrong_words_are_named(

@@ -120,7 +120,7 @@ def test_wrong_usage_ends_with_2(program: Callable[..., Any], arguments: list[st
     [
         (["train", "gone.toml"], "gone.toml cannot be read"),
         (["data", "gone"], "does not exist"),
-        (["export", "gone", "--out", "x"], "There is no run folder gone"),
+        (["export", "gone", "--out", "x"], "There is no run or adapter 'gone'"),
         (["adapters", "open", "gone"], "is not there"),
         (["adapters", "rename", "gone", "x"], "There is no adapter 'gone'"),
         (

@@ -11,10 +11,14 @@ import pytest
 from advclip_gui.engine import run_import, run_list
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.errors import CheckpointError, SettingsError, StorageError
+from advclip_gui.engine.experiments.definition import ExperimentSettings
+from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root
+from advclip_gui.engine.run_cells import cell_folders
 from advclip_gui.engine.run_import import look_at, take_in
-from advclip_gui.engine.run_list import RunIndex, find_run, last_step, list_runs
+from advclip_gui.engine.run_list import RunIndex, last_step, list_runs
 from advclip_gui.engine.run_removal import delete_run
 from advclip_gui.engine.runs import RunFolder
+from advclip_gui.engine.saved_models import find_run
 from advclip_gui.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -142,8 +146,63 @@ class TestFind:
         make_run(root / "two", "Same")
         with pytest.raises(CheckpointError, match="There is no run 'three'"):
             find_run("three", root)
-        with pytest.raises(CheckpointError, match=r"2 runs are named 'Same'.*(one, two|two, one)"):
+        with pytest.raises(CheckpointError, match=r"2 runs are named 'Same'.*(one .*two|two .*one)"):
             find_run("Same", root)
+
+    def test_by_how_a_name_begins_if_only_one_does(self, root) -> None:
+        sixteen = make_run(root / "one", "Pets 16 shots").path
+        make_run(root / "two", "Pets 4 shots")
+        pets = make_run(root / "three", "Pets").path
+        assert find_run("pets 1", root) == sixteen
+        assert find_run("Pets", root) == pets  # exactly so comes first
+        with pytest.raises(CheckpointError, match=r"3 runs begin with 'pet'.*one \(Pets 16 shots\)"):
+            find_run("pet", root)
+
+
+class TestParts:
+    """Cells of experiments: runs of their own, whose figures the experiment has measured."""
+
+    @pytest.fixture
+    def cell(self, root) -> RunFolder:
+        experiment = ExperimentFolder(experiments_root(root) / "20260101-pets")
+        experiment.define(ExperimentSettings(name="Pets by shots", seeds=(1,), shots=(4,)))
+        return make_run(experiment.run_dir("clip-lora-4-shots-seed-1"), "CLIP-LoRA, 4 shots, seed 1")
+
+    def test_are_listed_under_their_experiment_where_asked_for(self, root, cell) -> None:
+        make_run(root / "own", "Own")
+        assert [run.name for run in list_runs(root)] == ["Own"]
+        every = {run.name: run for run in list_runs(root, parts=True)}
+        assert every["Own"].part_of == ""
+        assert every["CLIP-LoRA, 4 shots, seed 1"].part_of == "Pets by shots"
+        assert every["CLIP-LoRA, 4 shots, seed 1"].path == cell.path
+
+    def test_their_figures_come_from_the_experiment_when_they_do(self, root, cell) -> None:
+        (cell.path / "result.json").unlink()
+        index = RunIndex(root)
+        (line,) = index.read()
+        assert (line.clean, line.robust, line.n) == (None, None, None)
+        experiment = ExperimentFolder(cell.path.parent.parent)
+        found = {"test": {"title": "test", "n": 8, "clean": 0.75, "robust": 0.5}}
+        experiment.write_record(cell.path.name, {"state": "finished", "figures": found})
+        (line,) = index.read()
+        assert (line.clean, line.robust, line.n) == (0.75, 0.5, 8)
+        assert line.zero_shot_clean is None
+        bare = {"test": {"title": "test", "n": 8, "clean": 0.25, "robust": 0.0}}
+        experiment.write_record("zero-shot", {"state": "finished", "figures": bare})
+        (line,) = index.read()
+        assert (line.zero_shot_clean, line.zero_shot_robust) == (0.25, 0.0)
+        assert RunIndex(root).read() == [line]
+
+    def test_a_damaged_experiment_is_named_after_its_folder(self, root, cell) -> None:
+        (cell.path.parent.parent / "experiment.toml").write_text("kind = 7")
+        assert [run.part_of for run in RunIndex(root).read()] == ["20260101-pets"]
+
+    def test_the_folders_to_watch_for_the_next_one(self, root, cell) -> None:
+        begun = experiments_root(root) / "20260102-begun"
+        begun.mkdir()
+        assert cell_folders(root, 9) == [experiments_root(root), begun, cell.path.parent]
+        assert cell_folders(root, 1) == [experiments_root(root), begun]
+        assert cell_folders(root / "nowhere", 9) == []
 
 
 class TestNameAndNote:

@@ -251,7 +251,7 @@ def test_an_adapter_folder_is_opened_from_the_page(
     page = open_page(qtbot, room)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(foreign))
     qtbot.mouseClick(page.open_button, LEFT)
-    qtbot.waitUntil(lambda: any(one.folder == foreign for one in room.workspace.opened_adapters))
+    qtbot.waitUntil(lambda: any(one.folder == foreign for one in room.workspace.listed.adapters))
     settle(qtbot, room)
 
 
