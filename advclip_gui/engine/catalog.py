@@ -15,6 +15,7 @@ from advclip_gui.engine.clip_source import (
     has_tokenizer,
     local_source,
     repository_source,
+    told_architecture,
 )
 from advclip_gui.engine.errors import BackboneError, CheckpointError
 from advclip_gui.engine.published import HUB_PREFIX, QUICK, ROBUST, BackboneEntry, of_open_clip
@@ -96,11 +97,16 @@ def all_entries() -> tuple[BackboneEntry, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether the weights are here; `sentence` says what happens next."""
+    """Whether the weights are here; `sentence` says what happens next.
+
+    Attributes:
+        architecture: of a local checkpoint that tells it itself, "" where the user has to.
+    """
 
     here: bool
     path: str | None
     sentence: str
+    architecture: str = ""
 
 
 def entry(settings: BackboneSettings) -> BackboneEntry:
@@ -204,16 +210,17 @@ def is_here(chosen: BackboneEntry) -> bool:
 
 def _local(checkpoint: str) -> Availability:
     path = Path(checkpoint).expanduser()
-    if checkpoint and path.is_file():
-        return Availability(True, str(path), f"{path.name}, {path.stat().st_size / 1e6:.0f} MB.")
-    if checkpoint and path.is_dir():
-        try:
-            weights = local_source(path).weights
-        except CheckpointError as error:
-            return Availability(False, None, str(error))
-        size = weights.stat().st_size / 1e6
-        return Availability(True, str(path), f"{path.name}, a folder with {weights.name}, {size:.0f} MB.")
-    return Availability(False, None, f"The checkpoint file '{checkpoint}' does not exist.")
+    if not checkpoint or not path.exists():
+        return Availability(False, None, f"The checkpoint file '{checkpoint}' does not exist.")
+    try:
+        source = local_source(path)
+    except CheckpointError as error:
+        return Availability(False, None, str(error))
+    size = source.weights.stat().st_size / 1e6
+    what = f"{path.name}, a folder with {source.weights.name}" if path.is_dir() else path.name
+    told = "" if source.config is None else told_architecture(source.config)
+    says = f" Its configuration tells the architecture: {told}." if told else ""
+    return Availability(True, str(path), f"{what}, {size:,.0f} MB.{says}", told)
 
 
 def _repository_source(chosen: BackboneEntry) -> ClipSource | None:

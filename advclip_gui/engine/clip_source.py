@@ -9,10 +9,14 @@ import importlib.util
 import json
 import zipfile
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from advclip_gui.engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WEIGHT_FILES: Final = (
     "open_clip_model.safetensors",
@@ -64,13 +68,27 @@ class ClipSource:
 def local_source(path: Path) -> ClipSource:
     """Describe a checkpoint file, or a folder as open_clip or Hugging Face save it.
 
+    The weights of such a folder mean the same when they are pointed to themselves.
+
     Raises:
         CheckpointError: the folder lacks weights or configuration, or holds another model.
     """
-    if not path.is_dir():
-        return ClipSource(path, quick_gelu=True if is_openai_archive(path) else None)
-    found = {name: path / name for name in (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, *TOKENIZER_FILES)}
-    return _describe({name: file for name, file in found.items() if file.is_file()}, path.name)
+    if path.is_dir():
+        return _describe(_beside(path), path.name)
+    if path.name in WEIGHT_FILES and path.is_file():
+        found = _beside(path.parent)
+        whole = {name: file for name, file in found.items() if name not in WEIGHT_FILES or file == path}
+        try:
+            return _describe(whole, path.parent.name)
+        except CheckpointError:
+            pass  # nothing of a CLIP lies beside it: a file like any other
+    return ClipSource(path, quick_gelu=True if is_openai_archive(path) else None)
+
+
+def _beside(folder: Path) -> dict[str, Path]:
+    """The files of a folder that have a meaning here, by name."""
+    names = (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, *TOKENIZER_FILES)
+    return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def repository_source(hub_id: str) -> ClipSource | None:
@@ -159,6 +177,32 @@ def _configuration(found: dict[str, Path], name: str) -> tuple[dict[str, Any], d
         config = from_hugging_face(read_config(found[HUGGING_FACE_CONFIG]), name)
         return config, preprocessing_of(read_config(found[PREPROCESSOR])) if PREPROCESSOR in found else {}
     raise CheckpointError(f"{name} holds weights, but no {OPEN_CLIP_CONFIG} or config.json.", _HINT)
+
+
+def told_architecture(config: Mapping[str, Any]) -> str:
+    """What to call the shape that a configuration tells: open_clip's name, or its vision tower's figures."""
+    name = _listed().get(json.dumps(config, sort_keys=True), "")
+    vision = config.get("vision_cfg")
+    if name or not isinstance(vision, dict):
+        return name or "a shape of its own"
+    parts = [str(vision.get("timm_model_name", "ViT"))]
+    for key, word in (("layers", "{} blocks"), ("width", "width {}"), ("patch_size", "{} px patches")):
+        if isinstance(vision.get(key), int):
+            parts.append(word.format(vision[key]))
+    return ", ".join(parts)
+
+
+@lru_cache(maxsize=1)
+def _listed() -> dict[str, str]:
+    """Open_clip's names by their configurations; its files are read without importing it."""
+    spec = importlib.util.find_spec("open_clip")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    names: dict[str, str] = {}
+    for folder in folders:
+        for path in sorted(Path(folder, "model_configs").glob("*.json")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            names.setdefault(json.dumps(content, sort_keys=True), path.stem)
+    return names
 
 
 def read_config(path: Path) -> dict[str, Any]:

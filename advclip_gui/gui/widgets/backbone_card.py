@@ -237,6 +237,7 @@ class BackboneCard(Card):
         state.setVisible(settings is not None)
         if local:
             text = self.local.validate()[1] or (found.sentence if found is not None else _CHECKING)
+            self.local.show_architecture(found.architecture if found is not None else "")
             self.local.show_note(text, wrong=found is not None and not found.here)
         if found is not None and not found.here and not local and self.downloads.one != chosen:
             self._offer(found.sentence)

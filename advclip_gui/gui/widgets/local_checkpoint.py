@@ -61,6 +61,12 @@ class LocalCheckpoint(QWidget):
         self.architecture.setObjectName("backbone.architecture")
         self.architecture.setEditable(True)
         self.architecture.addItems(list(ARCHITECTURES))
+        self.told = QLineEdit()
+        self.told.setObjectName("backbone.architecture.told")
+        self.told.setAccessibleName("Architecture, as the configuration beside the weights tells")
+        self.told.setToolTip("The configuration beside the weights tells it, so there is nothing to choose.")
+        self.told.setEnabled(False)
+        self.told.hide()
         self.quick_gelu = ChoiceBox([("Automatic", None), ("On", True), ("Off", False)])
         self.quick_gelu.setObjectName("backbone.quick_gelu")
         editors = {
@@ -91,6 +97,7 @@ class LocalCheckpoint(QWidget):
         grid.setRowMinimumHeight(2, look.xs)
         grid.addWidget(labels["architecture"], 3, 0)
         grid.addWidget(self.architecture, 3, 1)
+        grid.addWidget(self.told, 3, 1)
         grid.addWidget(labels["quick_gelu"], 3, 2)
         grid.addWidget(self.quick_gelu, 3, 3)
         grid.setColumnStretch(1, 3)
@@ -139,6 +146,12 @@ class LocalCheckpoint(QWidget):
         """Say beneath the path what was found there."""
         self.note.setText(text)
         self.note.set_role("bad" if wrong else "caption")
+
+    def show_architecture(self, told: str) -> None:
+        """Show in place of the field what the weights' own configuration says; "" gives the field back."""
+        self.told.setText(told)
+        self.told.setVisible(bool(told))
+        self.architecture.setVisible(not told)
 
     def _on_edited(self) -> None:
         self.edited.emit()
