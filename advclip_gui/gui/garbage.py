@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 INTERVAL_MS = 250
 """Short, so that little has gathered at each look."""
+_BULK = 10_000
+"""New objects at one look that can only be data, such as the images of a folder under scan."""
 _FULL_EVERY_S = 60.0
 """A full collection takes longer than a frame, so it waits for an idle minute."""
 
@@ -56,7 +58,10 @@ class MainThreadGarbage(QObject):
             self._full_at = time.monotonic() + _FULL_EVERY_S
             return
         counts, thresholds = gc.get_count(), gc.get_threshold()
-        if counts[1] > thresholds[1]:
+        if counts[0] > _BULK:
+            # No garbage, and walking through it now and once a minute would hold the window.
+            gc.freeze()
+        elif counts[1] > thresholds[1]:
             gc.collect(1)
         elif counts[0] > thresholds[0]:
             gc.collect(0)

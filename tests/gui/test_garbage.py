@@ -45,7 +45,7 @@ def test_a_busy_thread_does_not_collect_and_the_main_thread_does(
     gc.collect()
     drop_a_cycle(died)
     kept: list[list[int]] = []
-    worker = threading.Thread(target=lambda: kept.extend([] for _ in range(20_000)))
+    worker = threading.Thread(target=lambda: kept.extend([] for _ in range(garbage._BULK // 2)))
     worker.start()
     worker.join()
     assert died == []
@@ -97,3 +97,11 @@ def test_nothing_is_collected_while_the_engine_loads(qapp: Any) -> None:
         collector.stop()
     gc.collect()
     assert died == [threading.get_ident()]
+
+
+def test_data_in_bulk_is_left_out_of_collections(collector: MainThreadGarbage) -> None:
+    gc.unfreeze()
+    rows = [[number] for number in range(garbage._BULK + 1000)]
+    collector.look()
+    assert gc.get_freeze_count() > len(rows)
+    assert gc.get_count()[0] < garbage._BULK
