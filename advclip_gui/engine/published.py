@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from advclip_gui.engine.resources import resource_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HUB_PREFIX: Final = "hf-hub:"
 """What a name begins with that means a repository on the hub."""
 BYTES_PER_PARAMETER: Final = 4
-"""Of published weights; the hub tells the exact size before the first byte is fetched."""
+"""Of most published weights; the hub tells the exact size before the first byte is fetched."""
 QUICK: Final = "-quickgelu"
 
 _FAMILIES: Final = {
@@ -50,7 +53,8 @@ class BackboneEntry:
         hub_id: repository on the hub, "" where there is none.
         description: one sentence.
         family: whom the weights are known by; "" for what is bundled or the user's own.
-        licence: the repository's tag, "" where nobody looked.
+        licence: of the weights, "" where no source was found.
+        licence_source: what says so, "" where there is no licence.
         tokenizer: repository of the tokenizer, "" where it is open_clip's own.
         refused: why LoRA cannot be placed on it, "" where it can.
         file: of the weights in the repository, "" where one of the usual names is tried.
@@ -67,6 +71,7 @@ class BackboneEntry:
     description: str
     family: str = ""
     licence: str = ""
+    licence_source: str = ""
     tokenizer: str = ""
     refused: str = ""
     file: str = ""
@@ -77,12 +82,37 @@ class BackboneEntry:
         return bool(self.hub_id)
 
 
-def download_mb(parameters: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What was read about repositories: licence and its source of each, and which hold half precision."""
+
+    licences: Mapping[str, tuple[str, str]]
+    halved: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def _facts() -> _Facts:
+    content = json.loads(resource_path("backbones", "facts.json").read_text(encoding="utf-8"))
+    licences = {
+        hub_id: (group["licence"], group["source"])
+        for group in content["licences"]
+        for hub_id in group["repositories"]
+    }
+    return _Facts(licences, frozenset(content["half_precision"]["repositories"]))
+
+
+def _licence(hub_id: str) -> tuple[str, str]:
+    return _facts().licences.get(hub_id, ("", ""))
+
+
+def _download_mb(hub_id: str, parameters: int) -> int:
     """About how many MB so many published parameters take."""
-    return round(parameters * BYTES_PER_PARAMETER / 1e6)
+    width = BYTES_PER_PARAMETER // 2 if hub_id in _facts().halved else BYTES_PER_PARAMETER
+    return round(parameters * width / 1e6)
 
 
 def _robust(hub_id: str, title: str, architecture: str, parameters: int, what: str) -> BackboneEntry:
+    licence, source = _licence(hub_id)
     return BackboneEntry(
         name=HUB_PREFIX + hub_id,
         weights="",
@@ -90,11 +120,12 @@ def _robust(hub_id: str, title: str, architecture: str, parameters: int, what: s
         architecture=architecture,
         image_size=224,
         parameters=parameters,
-        download_mb=download_mb(parameters),
+        download_mb=_download_mb(hub_id, parameters),
         hub_id=hub_id,
         description=what,
         family="Robust",
-        licence="MIT",
+        licence=licence,
+        licence_source=source,
     )
 
 
@@ -127,6 +158,7 @@ def of_open_clip() -> tuple[BackboneEntry, ...]:
 
 def _from_line(line: dict[str, Any]) -> BackboneEntry:
     family = line["family"]
+    licence, source = _licence(line["hub_id"])
     return BackboneEntry(
         name=line["name"],
         weights=line["weights"],
@@ -134,11 +166,12 @@ def _from_line(line: dict[str, Any]) -> BackboneEntry:
         architecture=line["architecture"],
         image_size=line["image_size"],
         parameters=line["parameters"],
-        download_mb=download_mb(line["parameters"]),
+        download_mb=_download_mb(line["hub_id"], line["parameters"]),
         hub_id=line["hub_id"],
         description=_FAMILIES.get(family, "Published with open_clip."),
         family=family,
-        licence=line["licence"],
+        licence=licence,
+        licence_source=source,
         tokenizer=line["tokenizer"],
         refused=line["refused"],
         file=line["file"],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from advclip_gui.engine.catalog import CATALOG, all_entries, availability, entry, is_here
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.engine.published import QUICK, ROBUST, of_open_clip
+from advclip_gui.engine.resources import resource_path
 from advclip_gui.settings import BackboneSettings
 
 ENTRIES = {(one.name, one.weights): one for one in of_open_clip()}
@@ -56,7 +59,36 @@ def test_parameters_are_those_of_both_towers(name) -> None:
     with torch.device("meta"):
         model = build(model_config(BackboneSettings(name=one.name, weights=one.weights)))
     assert sum(parameter.numel() for parameter in model.parameters()) == one.parameters
-    assert one.download_mb == round(4 * one.parameters / 1e6)
+    width = 2 if one.family == "EVA" else 4
+    assert one.download_mb == round(width * one.parameters / 1e6)
+
+
+def test_every_licence_has_a_source_and_every_fact_a_repository() -> None:
+    known = {one.hub_id for one in all_entries()}
+    content = json.loads(resource_path("backbones", "facts.json").read_text(encoding="utf-8"))
+    told = [hub_id for group in content["licences"] for hub_id in group["repositories"]]
+    assert len(told) == len(set(told)), "one repository under two licences"
+    assert set(told) <= known
+    assert set(content["half_precision"]["repositories"]) <= known
+    assert all(group["licence"] and group["source"] for group in content["licences"])
+    for one in all_entries():
+        assert bool(one.licence) == bool(one.licence_source)
+    unknown = {one.hub_id for one in all_entries() if one.hub_id and not one.refused and not one.licence}
+    assert {hub_id.rpartition(".")[2] for hub_id in unknown} == {"laion400m_e31", "laion2b_e16"}
+
+
+def test_licences_agree_with_what_timm_lists(registry) -> None:
+    """Of the very repositories that timm knows too."""
+    from timm.models import get_pretrained_cfg, list_pretrained
+
+    listed = {}
+    for name in list_pretrained():
+        found = get_pretrained_cfg(name)
+        if found is not None and found.hf_hub_id:
+            listed[found.hf_hub_id] = str(found.license)
+    checked = [one for one in all_entries() if one.hub_id in listed]
+    assert len(checked) > 40
+    assert {one.hub_id for one in checked if one.licence.casefold() != listed[one.hub_id]} == set()
 
 
 @pytest.mark.parametrize("name", ["RN50", "convnext_base", "coca_ViT-B-32", "roberta-ViT-B-32"])

@@ -82,6 +82,21 @@ def test_all_that_can_be_adapted_is_listed_with_the_choice_selected(open_browser
     assert browser.details.title.text().replace("\u200b", "") == "ViT-L-14 - laion2b_s32b_b82k"
 
 
+def test_licences_and_estimates_say_where_they_are_from(open_browser: Any) -> None:
+    browser = open_browser(BackboneSettings(name="ViTamin-S", weights="datacomp1b"))
+    _, licence = browser.details._values["Licence"]
+    _, size = browser.details._values["Download"]
+    assert licence.text() == "MIT"
+    assert licence.toolTip() == "Source: timm 1.0.31 lists the repository with this licence."
+    assert size.text().startswith("about ")
+    assert "exact size" in size.toolTip()
+    other = open_browser(BackboneSettings(name="ViT-B-32", weights="laion400m_e31"))
+    _, licence = other.details._values["Licence"]
+    assert licence.text() == "see the repository's page"
+    assert "No source" in licence.toolTip()
+    assert other.table.entry().licence == ""
+
+
 def test_search_and_filters(qtbot: QtBot, open_browser: Any) -> None:
     browser = open_browser()
     search(qtbot, browser, "metaclip B-16")
@@ -334,7 +349,7 @@ class TestCard:
         assert card.settings() == chosen
         qtbot.waitUntil(lambda: not room.io.jobs)
         assert card.choice.currentText().startswith("EVA02-B-16 - merged2b_s8b_b131k")
-        assert card.choice.currentText().endswith("·  about 599\u00a0MB")
+        assert card.choice.currentText().endswith("·  about 299\u00a0MB")
         card.take(BackboneSettings())
         card.take(chosen)
         assert [card.choice.itemText(i).split("  ")[0] for i in range(card.choice.count())].count(

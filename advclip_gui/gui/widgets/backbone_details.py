@@ -19,6 +19,7 @@ _NOTHING = (
     "Take fewer words or wider filters. A repository of the hub that is not listed is found by its whole "
     "name, such as owner/repository."
 )
+_ESTIMATE = "Reckoned from the parameters; the hub tells the exact size before the first byte."
 _ON_THE_HUB = "see the repository's page"
 
 
@@ -94,8 +95,10 @@ class BackboneDetails(QScrollArea):
             "Repository": _breakable(one.hub_id),
             "Tokenizer": _breakable(one.tokenizer),
         }
+        tips = {"Licence": _as_told(one), "Download": _ESTIMATE if one.download_mb else ""}
         for name, (label, value) in self._values.items():
             value.setText(values[name])
+            value.setToolTip(tips.get(name, ""))
             for part in (label, value):
                 part.setVisible(bool(values[name]))
         self.sentence.setText(start_sentence(one, here=here, offline=offline, fetching=fetching))
@@ -117,6 +120,13 @@ def start_sentence(one: BackboneEntry, *, here: bool, offline: str = "", fetchin
 def size_text(one: BackboneEntry) -> str:
     """How much is fetched, "" where that is not known: an estimate, the hub tells the exact size."""
     return f"about {one.download_mb:,}\u00a0MB" if one.download_mb else ""
+
+
+def _as_told(one: BackboneEntry) -> str:
+    """Where the licence was read."""
+    if one.licence_source:
+        return f"Source: {one.licence_source}."
+    return "No source for a licence was found; the repository's page may tell." if one.hub_id else ""
 
 
 def _breakable(name: str) -> str:

@@ -33,7 +33,7 @@ _HEADS = (
     ("Input", "Side of the square image the model sees, in pixels."),
     ("Parameters", "Of both towers."),
     ("To fetch", "About how much is downloaded; the hub tells the exact size."),
-    ("Licence", "As the repository is tagged; a dash where nobody looked."),
+    ("Licence", "Of the weights; a dash where no source for it was found."),
 )
 _WIDTHS = {FAMILY: 128, PIXELS: 72, PARAMETERS: 100, FETCH: 120, LICENCE: 96}
 _FIGURES = frozenset({PIXELS, PARAMETERS, FETCH})
@@ -106,6 +106,8 @@ class BackbonesModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
+            if column == LICENCE and one.licence_source:
+                return f"{one.licence}. Source: {one.licence_source}."
             return one.refused or (one.hub_id if column == NAME and one.hub_id else self._shown(one, column))
         if role == Qt.ItemDataRole.DecorationRole and column == NAME:
             favourite = (one.name, one.weights) in self._favourites
