@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtGui import QImage
 
-from advclip_gui.engine.errors import ImageError
-from advclip_gui.engine.images import open_thumbnail
+from advclip_gui.gui import theme
+from advclip_gui.gui.thumbnail_reading import read_thumbnails
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from PIL.Image import Image
-
-    from advclip_gui.engine.control import Control
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import JobHandle
 
@@ -61,7 +56,8 @@ class ThumbnailLoader(QObject):
         self._ratio = ratio
         self._capacity = max(1, min(capacity, int(CACHE_BYTES / (4 * (side * ratio) ** 2))))
         self._root = Path()
-        self._cache: OrderedDict[str, QPixmap] = OrderedDict()
+        self._radius = theme.current().radius_small * ratio
+        self._cache: OrderedDict[str, QImage] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._asked: set[str] = set()
         self._jobs: dict[JobHandle, tuple[str, ...]] = {}
@@ -95,8 +91,8 @@ class ThumbnailLoader(QObject):
             job.cancel()
         self._jobs.clear()
 
-    def pixmap(self, path: str) -> QPixmap | None:
-        """Return a thumbnail, a null pixmap for a file that cannot be read, or None for "later"."""
+    def picture(self, path: str) -> QImage | None:
+        """Return a thumbnail, a null image for a file that cannot be read, or None for "later"."""
         found = self._cache.get(path)
         if found is not None:
             self._cache.move_to_end(path)
@@ -114,7 +110,8 @@ class ThumbnailLoader(QObject):
             paths = tuple(self._waiting.popitem(last=True)[0] for _ in range(min(BATCH, len(self._waiting))))
             self._asked.update(paths)
             edge = round(self._side * self._ratio)
-            job = self._io.submit(partial(read_thumbnails, self._root, paths, edge))
+            work = partial(read_thumbnails, self._root, paths, edge, self._radius)
+            job = self._io.submit(work)
             self._jobs[job] = paths
             job.ended.connect(self._on_ended)
 
@@ -126,35 +123,11 @@ class ThumbnailLoader(QObject):
         self._asked.difference_update(paths)
         images = job.result if isinstance(job.result, dict) else {}  # type: ignore[attr-defined]
         for path in paths:
-            pixmap = QPixmap.fromImage(images[path]) if path in images else QPixmap()
-            pixmap.setDevicePixelRatio(self._ratio)
-            self._cache[path] = pixmap
+            # No QPixmap: each would give up the interpreter lock, and wait for the readers to get it back.
+            picture = images.get(path) or QImage()
+            picture.setDevicePixelRatio(self._ratio)
+            self._cache[path] = picture
         while len(self._cache) > self._capacity:
             self._cache.popitem(last=False)
         self.loaded.emit(list(paths))
         self._pump()
-
-
-def read_thumbnails(root: Path, paths: Sequence[str], edge: int, control: Control) -> dict[str, QImage]:
-    """Read square thumbnails of `edge` pixels; a file that cannot be read is left out."""
-    images: dict[str, QImage] = {}
-    for path in paths:
-        control.check()
-        try:
-            images[path] = to_qimage(square(open_thumbnail(root / path, 2 * edge), edge))
-        except ImageError:
-            continue
-    return images
-
-
-def square(picture: Image, edge: int) -> Image:
-    """Cut the middle square and scale it."""
-    short = min(picture.size)
-    left, top = (picture.width - short) // 2, (picture.height - short) // 2
-    return picture.resize((edge, edge), box=(left, top, left + short, top + short))
-
-
-def to_qimage(picture: Image) -> QImage:
-    """Copy an RGB picture into a QImage of its own memory."""
-    width, height = picture.size
-    return QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()

@@ -391,17 +391,17 @@ def test_thumbnails_are_read_in_the_background_and_bounded(qtbot: QtBot, room: R
     loader = ThumbnailLoader(room.io, side=24, capacity=5)
     loader.set_root(folder)
     paths = [f"{name}/{number:02}.jpg" for name in ("cat", "dog") for number in range(4)]
-    assert all(loader.pixmap(path) is None for path in (*paths, "cat/words.png"))
+    assert all(loader.picture(path) is None for path in (*paths, "cat/words.png"))
     qtbot.waitUntil(lambda: not loader.busy)
     assert loader.cached == 5
     kept = [path for path in paths if path in loader._cache]
-    assert loader.pixmap(kept[0]).size().toTuple() == (24, 24)
+    assert loader.picture(kept[0]).size().toTuple() == (24, 24)
     loader.set_root(tmp_path)
     assert loader.cached == 0
-    assert loader.pixmap("gone.jpg") is None
+    assert loader.picture("gone.jpg") is None
     with qtbot.waitSignal(loader.loaded):
         pass
-    assert loader.pixmap("gone.jpg").isNull()
+    assert loader.picture("gone.jpg").isNull()
 
 
 def test_many_images_ask_only_for_what_is_seen(
@@ -503,7 +503,7 @@ def test_zip_is_opened_and_its_thumbnails_are_read(
     settle(qtbot, room, page)
     assert page.folder_card.title.text() == "pets.zip"
     qtbot.waitUntil(lambda: page.browser.loader.cached > 3)
-    assert not page.browser.loader.pixmap("cat/00.jpg").isNull()
+    assert not page.browser.loader.picture("cat/00.jpg").isNull()
     assert page.continue_button.isEnabled()
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import (
-    QModelIndex,
-    QPersistentModelIndex,
-    QPoint,
-    QRect,
-    QRectF,
-    QSize,
-    QStringListModel,
-    Qt,
-    Signal,
-)
-from PySide6.QtGui import QAction, QGuiApplication, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QSize, QStringListModel, Qt, Signal
+from PySide6.QtGui import QAction, QCursor, QGuiApplication, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QListView, QMenu, QStyle, QStyledItemDelegate, QWidget
 
 from advclip_gui.gui import theme
+from advclip_gui.gui.widgets.thumbnail_painting import CellPainter, cell_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from PySide6.QtGui import QPaintEvent
     from PySide6.QtWidgets import QStyleOptionViewItem
 
     from advclip_gui.engine.datasets.records import ImageRecord
@@ -77,6 +70,12 @@ class ThumbnailModel(QStringListModel):
         """The image of a row."""
         return self._records[index.row()]
 
+    def shown(self, row: int) -> tuple[str, str, bool]:
+        """Path, caption and whether it is left out, of a row."""
+        record = self._records[row]
+        path, class_name = record.path, record.class_name
+        return path, self._names.get(class_name, class_name), path in self._skipped
+
     def flags(self, index: Index) -> Qt.ItemFlag:
         """An image can be selected, not edited."""
         return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemNeverHasChildren
@@ -108,11 +107,18 @@ class ThumbnailDelegate(QStyledItemDelegate):
         """Take pictures from `loader`."""
         super().__init__(parent)
         self._loader = loader
+        self._cells: CellPainter | None = None
 
     def cell(self) -> QSize:
         """Size of one cell."""
+        return cell_size(self._loader.side)
+
+    def cells(self) -> CellPainter:
+        """What paints them, in the colours of now."""
         look = theme.current()
-        return QSize(self._loader.side + look.m, self._loader.side + look.m + look.xl)
+        if self._cells is None or self._cells.look is not look:
+            self._cells = CellPainter(self._loader.side)
+        return self._cells
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """The same for all."""
@@ -120,52 +126,20 @@ class ThumbnailDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw picture, frame and caption."""
-        look = theme.current()
-        record: ImageRecord = index.data(RECORD_ROLE)
-        side = self._loader.side
-        area = QRect(option.rect.topLeft() + QPoint(look.xs + 2, look.xs), QSize(side, side))
+        cells = self.cells()
+        state = option.state
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        if index.data(SKIPPED_ROLE):
-            painter.setOpacity(0.3)
-        paint_thumbnail(painter, area, self._loader.pixmap(record.path))
-        painter.setOpacity(1.0)
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
-        if selected or hovered:
-            painter.setPen(QPen(look.qcolor("accent" if selected else "border_strong"), 2 if selected else 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(area).adjusted(-1, -1, 1, 1), look.radius_small, look.radius_small)
-        if index.data(SKIPPED_ROLE):
-            theme.icon("eye-off-outline", "text").paint(painter, area.adjusted(30, 30, -30, -30))
-        painter.setFont(look.font(look.caption))
-        painter.setPen(look.qcolor("text" if selected else "text_muted"))
-        line = QRect(area.left(), area.bottom() + 2, side, look.xl - look.xs)
-        text = painter.fontMetrics().elidedText(str(index.data()), Qt.TextElideMode.ElideRight, side)
-        painter.drawText(line, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter, text)
+        cells.begin(painter)
+        cells.paint(
+            painter,
+            option.rect,
+            self._loader.picture(index.data(RECORD_ROLE).path),
+            str(index.data()),
+            left_out=bool(index.data(SKIPPED_ROLE)),
+            selected=bool(state & QStyle.StateFlag.State_Selected),
+            hovered=bool(state & QStyle.StateFlag.State_MouseOver),
+        )
         painter.restore()
-
-
-def paint_thumbnail(painter: QPainter, area: QRect, pixmap: QPixmap | None) -> None:
-    """Draw a thumbnail with round corners; a quiet square while it is read, a mark if it cannot be."""
-    look = theme.current()
-    radius = look.radius_small * min(1.0, area.width() / 64)
-    painter.setPen(Qt.PenStyle.NoPen)
-    if pixmap is None or pixmap.isNull():
-        painter.setBrush(look.qcolor("sunken"))
-        painter.drawRoundedRect(area, radius, radius)
-        if pixmap is not None:
-            inset = area.width() // 3
-            theme.icon("image-broken-variant", "text_disabled").paint(
-                painter, area.adjusted(inset, inset, -inset, -inset)
-            )
-        return
-    outline = QPainterPath()
-    outline.addRoundedRect(QRectF(area), radius, radius)
-    painter.save()
-    painter.setClipPath(outline)
-    painter.drawPixmap(area, pixmap)
-    painter.restore()
 
 
 class ThumbnailGrid(QListView):
@@ -177,6 +151,7 @@ class ThumbnailGrid(QListView):
     def __init__(self, loader: ThumbnailLoader, parent: QWidget | None = None) -> None:
         """Make an empty grid."""
         super().__init__(parent)
+        self._loader = loader
         self._model = ThumbnailModel(self)
         self._delegate = ThumbnailDelegate(loader, self)
         self.setObjectName("thumbnailGrid")
@@ -203,6 +178,52 @@ class ThumbnailGrid(QListView):
     def thumbnails(self) -> ThumbnailModel:
         """The model."""
         return self._model
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the visible cells.
+
+        All in one turn: were Qt to call the delegate for each, each call would wait for the interpreter lock
+        while images are being read.
+        """
+        shown = event.rect()
+        model, loader, cells = self._model, self._loader, self._delegate.cells()
+        chosen = self.selectionModel()
+        chosen = chosen if chosen.hasSelection() else None
+        current = self.currentIndex().row() if self.hasFocus() else -1
+        hovered = self._hovered_row()
+        painter = QPainter(self.viewport())
+        cells.begin(painter)
+        for row in range(self._first_row(shown.top()), model.rowCount()):
+            index = model.index(row)
+            cell = self.visualRect(index)
+            if cell.top() > shown.bottom():
+                break
+            if not cell.intersects(shown):
+                continue
+            path, caption, left_out = model.shown(row)
+            cells.paint(
+                painter,
+                cell,
+                loader.picture(path),
+                caption,
+                left_out=left_out,
+                selected=chosen is not None and chosen.isSelected(index),
+                hovered=row == hovered,
+                focused=row == current,
+            )
+        painter.end()
+
+    def _first_row(self, top: int) -> int:
+        """The first row that reaches below `top`, in pixels of the viewport."""
+        model = self._model
+        return bisect.bisect_left(
+            range(model.rowCount()), top, key=lambda row: self.visualRect(model.index(row)).bottom()
+        )
+
+    def _hovered_row(self) -> int:
+        if not self.viewport().underMouse():
+            return -1
+        return self.indexAt(self.viewport().mapFromGlobal(QCursor.pos())).row()
 
     def selected_paths(self) -> list[str]:
         """Relative paths of the selected images."""
