@@ -59,6 +59,7 @@ def _bundled() -> BackboneEntry:
     return BackboneEntry(
         "advclip-mini", "", "advclip-mini (bundled)", "advclip-mini", 32, 8_098_465, 0, "",
         "Small CLIP for 32 px photos of ten everyday classes; made for the demo, works offline.",
+        licence="Apache-2.0", licence_source="it is a part of this program",
     )  # fmt: skip
 
 

@@ -264,6 +264,11 @@ class TestFetching:
         qtbot.waitUntil(lambda: not room.io.jobs)
         assert browser.banner.message == "The hub did not answer. Try again later."
         assert browser.fetch_button.isEnabled()
+        failed = browser.table.entry()
+        browser.table.selectRow(0)
+        assert not browser.banner.isVisible(), "it belongs to what was selected"
+        browser.table.select(failed)
+        assert browser.banner.message == "The hub did not answer. Try again later."
         hub.fails = False
         qtbot.mouseClick(browser.fetch_button, LEFT)
         qtbot.waitUntil(lambda: not room.io.jobs)
@@ -465,6 +470,7 @@ class TestAgainstAHub:
         assert "has a fault of its own just now (500)" in browser.banner.message
         assert card.banner.message == browser.banner.message
         assert card.banner.level == "error"
+        assert card.banner.findChildren(QPushButton, "bannerAction0")[-1].text() == "Try again"
         browser.close()
         hub.heal()
         qtbot.mouseClick(card.banner.findChildren(QPushButton, "bannerAction0")[-1], LEFT)
@@ -485,4 +491,8 @@ class TestAgainstAHub:
         qtbot.mouseClick(card.download.cancel_button, LEFT)
         qtbot.waitUntil(lambda: not room.io.jobs)
         buttons = card.banner.findChildren(QPushButton, "bannerAction0")
-        assert buttons[-1].text() == "Download (about 605\u00a0MB)"
+        assert buttons[-1].text() == "Download"
+        card.take(self.CHOICE)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert card.banner.findChildren(QPushButton, "bannerAction0")[-1].text() == "Continue"
+        assert "someone/their-clip" in card.choice.toolTip()

@@ -59,13 +59,14 @@ class BackboneBrowser(QDialog):
         self._jobs: list[JobHandle] = []
         self._downloads = downloads
         self._named: BackboneEntry | None = None
+        self._before: BackboneEntry | None = None
         look = theme.current()
         self.table = BackboneTable(all_entries())
         self.details = BackboneDetails()
         self.count = Muted("", wrap=False)
         self.count.setObjectName("backboneCount")
         self.progress = DownloadRow("backboneFetch", self._downloads)
-        self.banner = Banner(closable=False)
+        self.banner = Banner()
         self.banner.setObjectName("backboneBrowserBanner")
         self.banner.clear()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -82,7 +83,7 @@ class BackboneBrowser(QDialog):
         column.addWidget(self.progress)
         column.addWidget(self.banner)
         column.addLayout(self._make_buttons())
-        self.table.selected.connect(self._show)
+        self.table.selected.connect(self._on_selected)
         self.table.taken.connect(self._choose)
         self._downloads.began.connect(self._on_fetch_began)
         self._downloads.ended.connect(self._on_fetch_ended)
@@ -146,7 +147,9 @@ class BackboneBrowser(QDialog):
         self.offline.toggled.connect(self._on_offline)
         self.fetch_button = Button("Fetch", "download", name="backboneFetch", tip=_FETCH_TIP)
         self.choose_button = PrimaryButton("Choose", name="backboneChoose", tip="Take it for the recipe.")
-        self.cancel_button = Button("Cancel", name="backboneCancel", tip="Leave the recipe as it is.")
+        self.cancel_button = Button(
+            "Close", name="backboneCancel", tip="Leave the recipe as it is; a download goes on."
+        )
         self.fetch_button.clicked.connect(self.fetch)
         self.choose_button.clicked.connect(self._choose)
         self.cancel_button.clicked.connect(self.reject)
@@ -224,6 +227,21 @@ class BackboneBrowser(QDialog):
         self.table.set_here(here)
         self._filter()
 
+    def _on_selected(self) -> None:
+        """Tell how the last download of what is newly selected ended, if there was one."""
+        one = self.table.entry()
+        if one != self._before:
+            self._before = one
+            outcome = self._downloads.outcome(one) if one is not None else None
+            self._tell(outcome if outcome is not None and outcome.level != "success" else None)
+        self._show()
+
+    def _tell(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self.banner.clear()
+        else:
+            self.banner.show_message(outcome.level, outcome.sentence, outcome.details)
+
     def _show(self) -> None:
         one = self.table.entry()
         here = one is not None and self.table.backbones.is_here(one)
@@ -264,7 +282,7 @@ class BackboneBrowser(QDialog):
         self._show()
 
     def _on_fetch_ended(self, outcome: Outcome) -> None:
-        self.banner.show_message(outcome.level, outcome.sentence, outcome.details)
+        self._tell(outcome)
         self._look()
         self._show()
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
 
+_FETCH_WORDS = {"error": "Try again", "info": "Continue"}
+"""What the button says after a download that did not end well."""
 _CHECKING = "Looking for the weights on this machine."
 
 
@@ -57,7 +59,6 @@ class BackboneCard(Card):
         self.choice = ChoiceBox([(entry.title, index) for index, entry in enumerate(CATALOG)])
         self.choice.setObjectName("backbone.name")
         self.choice.setAccessibleName("Backbone")
-        self.choice.setToolTip(BackboneSettings.model_fields["name"].description or "")
         self.choice.setMinimumWidth(20 * look.l)
         self.choice.view().setMinimumWidth(24 * look.l)
         self._badges = [Badge() for _ in range(3)]
@@ -219,6 +220,8 @@ class BackboneCard(Card):
         found = self._checked[1] if self._checked is not None and self._checked[0] == settings else None
         self.local.setVisible(local)
         self.description.setText(chosen.description)
+        what = BackboneSettings.model_fields["name"].description or ""
+        self.choice.setToolTip(f"{chosen.title}\n{what}")  # all of a name that is too long for the field
         size, parameters, state = self._badges
         size.setText(f"{chosen.image_size} px")
         size.setVisible(bool(chosen.image_size))
@@ -231,7 +234,7 @@ class BackboneCard(Card):
             state.setText("Ready" if local else "Already here" if chosen.fetched else "Bundled")
             state.set_tone("good")
         else:
-            missing = "Downloading" if self.downloads.one == chosen else _to_fetch(chosen)
+            missing = "Downloading" if self.downloads.one == chosen else "To fetch"
             state.setText("Not found" if local else "Not supported" if chosen.refused else missing)
             state.set_tone("bad" if local or chosen.refused else "warning")
         state.setVisible(settings is not None)
@@ -247,14 +250,14 @@ class BackboneCard(Card):
     def _offer(self, sentence: str) -> None:
         """Say that the weights are not here, and the ways out."""
         chosen = self.entry()
-        size = f" ({size_text(chosen)})" if chosen.download_mb else ""
         busy = self.downloads.one
+        outcome = self.downloads.outcome(chosen)
+        fetch = _FETCH_WORDS.get(outcome.level if outcome is not None else "", "Download")
         actions = (
-            *(() if chosen.refused or busy or why_offline() else ((f"Download{size}", self.start_download),)),
+            *(() if chosen.refused or busy or why_offline() else ((fetch, self.start_download),)),
             ("Choose a file…", self.choose_file),
             ("Use advclip-mini", self._use_bundled),
         )
-        outcome = self.downloads.outcome(chosen)
         if outcome is not None and outcome.level != "success":
             level = "error" if outcome.level == "error" else "warning"
             self.banner.show_message(level, outcome.sentence, outcome.details, actions)
@@ -290,13 +293,9 @@ class BackboneCard(Card):
         for index, one in enumerate(self._entries):
             if not one.fetched or one.title not in here:
                 continue
-            text = "here" if here[one.title] else _to_fetch(one).removesuffix(" to fetch")
+            text = "here" if here[one.title] else size_text(one) or "to fetch"
             self.choice.setItemText(index, f"{one.title}  ·  {text}")
             self.choice.setItemData(index, one.description, Qt.ItemDataRole.ToolTipRole)
-
-
-def _to_fetch(one: BackboneEntry) -> str:
-    return f"{size_text(one)} to fetch" if one.download_mb else "To fetch"
 
 
 def _known(settings: BackboneSettings) -> BackboneEntry | None:

@@ -25,6 +25,8 @@ class DownloadRow(QWidget):
         self.task.setObjectName(f"{name}Task")
         self.row = ProgressRow(name, megabytes=True)
         self.bar, self.text, self.cancel_button = self.row.bar, self.row.text, self.row.cancel_button
+        self.cancel_button.setText("Cancel download")
+        self.cancel_button.setToolTip("Stop; what came is kept, and the next download goes on from there.")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme.current().xs)
