@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from advclip_gui.engine.attention import split_attention
 from advclip_gui.engine.blueprint import architecture_of, build, draw, model_config
@@ -36,6 +36,9 @@ _PREPROCESS: dict[str, Any] = {
     "resize_mode": "shortest",
 }
 """What CLIP checkpoints expect where nothing else is published for them."""
+
+_TOKENIZER_WISHES: Final = ("clean", "strip_sep_token", "language")
+"""What a configuration may ask of its tokenizer; all else would reach transformers' loader."""
 
 
 @dataclass(slots=True)
@@ -178,6 +181,9 @@ def make_tokenizer(config: dict[str, Any], folder: Path | None = None) -> Any:
     from huggingface_hub import constants
     from transformers import PretrainedConfig
 
+    told = text.get("tokenizer_kwargs") or {}
+    wishes = {key: told[key] for key in _TOKENIZER_WISHES if key in told}
+
     # Repositories of open_clip models hold a tokenizer and no transformers model: there, an empty
     # configuration stands in for the one that would be looked for.
     for more in ({}, {"config": PretrainedConfig()}):
@@ -188,10 +194,11 @@ def make_tokenizer(config: dict[str, Any], folder: Path | None = None) -> Any:
                 tokenizer_mode=text.get("tokenizer_mode"),
                 cache_dir=constants.HF_HUB_CACHE,
                 local_files_only=True,  # never the network
-                **text.get("tokenizer_kwargs", {}),
+                trust_remote_code=False,  # code beside a tokenizer never runs
+                **wishes,
                 **more,
             )
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, TypeError, KeyError) as error:
             reason = error
     raise BackboneError(
         f"This model's text is split by the tokenizer of {name}, which is not on this machine or broken.",

@@ -130,6 +130,13 @@ def build(config: Mapping[str, Any]) -> Any:
         )
     if "multimodal_cfg" in given:
         raise BackboneError("It is a captioning model (CoCa) with a third tower.", WAY_OUT)
+    tower = str(given["vision_cfg"].get("timm_model_name") or "")
+    if ":" in tower:
+        raise BackboneError(
+            f"Its vision tower is '{tower}', which lies elsewhere and is not fetched.", WAY_OUT
+        )
+    # The weights come from the checkpoint, never from where timm would fetch its own.
+    given["vision_cfg"].pop("timm_model_pretrained", None)
     custom = given.pop("custom_text", False)
     try:
         return (CustomTextCLIP if custom else CLIP)(**given)
