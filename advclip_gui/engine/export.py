@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from safetensors import safe_open
 
 from advclip_gui.engine.adapters import (
     HUGGING_FACE_BASE,
@@ -17,17 +19,25 @@ from advclip_gui.engine.adapters import (
 )
 from advclip_gui.engine.backbones import load_backbone
 from advclip_gui.engine.blueprint import architecture_of, draw, model_config
-from advclip_gui.engine.catalog import entry
+from advclip_gui.engine.catalog import availability, entry
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier
 from advclip_gui.engine.control import Control
-from advclip_gui.engine.errors import BackboneError, CheckpointError, UserError
+from advclip_gui.engine.errors import BackboneError, CheckpointError, StorageError, UserError
 from advclip_gui.engine.exchange.card import model_card
-from advclip_gui.engine.exchange.clip_lora_file import write_clip_lora
+from advclip_gui.engine.exchange.clip_lora_file import check_placement, write_clip_lora
 from advclip_gui.engine.exchange.folder import filled, found_there
-from advclip_gui.engine.exchange.formats import CARD_FILE, INFO_FILE, WEIGHTS_FILE, Format, format_entry
+from advclip_gui.engine.exchange.formats import (
+    BACKBONE_FOLDER,
+    CARD_FILE,
+    FORMATS,
+    INFO_FILE,
+    WEIGHTS_FILE,
+    Format,
+    format_entry,
+)
 from advclip_gui.engine.exchange.hugging_face_folder import clip_config, write_hugging_face
 from advclip_gui.engine.exchange.info import AdapterInfo, adapter_info, record_of
-from advclip_gui.engine.exchange.merged import Merged, merge
+from advclip_gui.engine.exchange.merged import Merged, merge, untouched
 from advclip_gui.engine.exchange.onnx_classifier import check_packages, write_onnx
 from advclip_gui.engine.exchange.open_clip_folder import write_open_clip
 from advclip_gui.engine.exchange.snippets import loading_snippet
@@ -36,15 +46,15 @@ from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.session import Session, adapter_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from advclip_gui.engine.placement import Placement
     from advclip_gui.settings import BackboneSettings
 
-__all__ = ["INFO_FILE", "AdapterInfo", "adapter_info", "export_adapter", "load_classifier", "loading_snippet"]
+__all__ = ["INFO_FILE", "AdapterInfo", "Outcome", "adapter_info", "export_adapter", "export_several",
+           "load_classifier", "loading_snippet", "possible_formats"]  # fmt: skip
 
 _TASK = "Exporting"
 
@@ -57,10 +67,17 @@ class _Source:
     info: AdapterInfo
     place: Placement
     matrices: dict[str, Tensor]
+    with_backbone: bool
 
 
 def export_adapter(
-    source: Path, out: Path, *, format: str = "peft", control: Control | None = None, checkpoint: str = ""
+    source: Path,
+    out: Path,
+    *,
+    format: str = "peft",
+    control: Control | None = None,
+    checkpoint: str = "",
+    with_backbone: bool = False,
 ) -> Path:
     """Write the adapter of a run (or of an exported folder) to `out`: whole, or not at all.
 
@@ -73,12 +90,14 @@ def export_adapter(
         format: name of one of `exchange.formats.FORMATS`.
         control: hears of the progress; a cancelled export leaves `out` as it was.
         checkpoint: path of the backbone's weights, where it is a local file that has moved.
+        with_backbone: with peft, put the untouched backbone beside the matrices as transformers loads it,
+            for backbones that have no repository of their own there.
 
     Raises:
         CheckpointError: there is no adapter, it is damaged, or the format cannot hold it.
         BackboneError: the backbone's weights are needed and not here.
         UserError: a package that the format needs is not installed.
-        StorageError: `out` holds other files, or cannot be written.
+        StorageError: `out` holds other files or the adapter itself, or cannot be written.
         Cancelled: through `control`.
     """
     control = control or Control()
@@ -91,38 +110,175 @@ def export_adapter(
     place, matrices = read_adapter(folder)
     info = adapter_info(source)
     found_there(out)
+    if out.exists() and any(out.samefile(place) for place in (source, folder)):
+        raise StorageError(f"{out} is where the adapter is read from.", "Choose another folder.")
     if checkpoint:
         info = replace(info, backbone=info.backbone.model_copy(update={"checkpoint": checkpoint}))
     control.progress(_TASK, 0, 3, chosen.title)
     with filled(out) as scratch:
-        more = _WRITERS[chosen.name](_Source(folder, info, place, matrices), scratch, control)
+        given = _Source(folder, info, place, matrices, with_backbone)
+        more = _WRITERS[chosen.name](given, scratch, control)
         control.progress(_TASK, 2, 3, "Model card")
-        architecture = _architecture(info.backbone)
+        written = {path.name for path in scratch.iterdir()}
+        files = [name for name in (*chosen.files, *chosen.at_times) if name in written]
+        architecture = _architecture(info)
         lora = {"rank": place.rank, "alpha": place.alpha, "targets": len(place.targets)}
         record = record_of(info, chosen.name, **{"lora": lora, **architecture, **more})
-        write_text_atomic(scratch / CARD_FILE, model_card(info, chosen.name, record))
+        write_text_atomic(scratch / CARD_FILE, model_card(info, chosen.name, record, files))
         write_json_atomic(scratch / INFO_FILE, record)
         control.check()
     return out
 
 
-def _architecture(backbone: BackboneSettings) -> dict[str, Any]:
-    """Under which name open_clip builds the backbone, or else its activation, as far as that is known."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one of several exports.
+
+    Attributes:
+        source: what was exported.
+        folder: where to.
+        error: why it was not; None where it was.
+    """
+
+    source: Path
+    folder: Path
+    error: UserError | None = None
+
+
+def export_several(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    format: str = "peft",
+    control: Control | None = None,
+    checkpoint: str = "",
+    with_backbone: bool = False,
+) -> tuple[Outcome, ...]:
+    """Export each of several adapters to a folder of its own below `out`, named after its source.
+
+    One that cannot be exported does not keep the others from it; the same call again replaces what this
+    one has written.
+
+    Args:
+        sources: as `export_adapter` takes them; one that is named twice is exported once.
+        out: made where it is not there.
+        format: as for `export_adapter`; the same for all, like everything below.
+        control: hears of the progress; a cancelled export leaves those before it.
+        checkpoint: as for `export_adapter`.
+        with_backbone: as for `export_adapter`.
+
+    Raises:
+        StorageError: `out` is a file, or an export itself.
+        Cancelled: through `control`.
+    """
+    control = control or Control()
+    if (out / INFO_FILE).is_file() or (out.exists() and not out.is_dir()):
+        raise StorageError(f"{out} cannot hold several exports.", "Choose an empty folder or a new name.")
+    named: dict[str, Path] = {}
+    for source in dict.fromkeys(source.absolute() for source in sources):
+        stem = source.name if source.name != "adapter" else source.parent.name
+        number = 1
+        while (name := stem if number == 1 else f"{stem}-{number}") in named:
+            number += 1
+        named[name] = source
+    outcomes = []
+    for index, (name, source) in enumerate(named.items()):
+        part, error = control.part(index, len(named)), None
+        try:
+            export_adapter(
+                source,
+                out / name,
+                format=format,
+                control=part,
+                checkpoint=checkpoint,
+                with_backbone=with_backbone,
+            )
+        except UserError as failure:
+            error = failure
+        outcomes.append(Outcome(source, out / name, error))
+    return tuple(outcomes)
+
+
+def possible_formats(source: Path, *, checkpoint: str = "") -> dict[Format, str]:
+    """Which formats can hold an adapter, before anything is loaded or written.
+
+    Args:
+        source: as for `export_adapter`.
+        checkpoint: as for `export_adapter`.
+
+    Returns:
+        for every format "", or the reason why not.
+
+    Raises:
+        CheckpointError: there is no adapter, or it is damaged.
+    """
+    place, _ = read_adapter(adapter_folder(source))
+    backbone = adapter_info(source).backbone
+    if checkpoint:
+        backbone = backbone.model_copy(update={"checkpoint": checkpoint})
+    here = availability(backbone)
+    found: dict[Format, str] = {}
+    for one in FORMATS:
+        try:
+            if one.whole and not here.here:
+                raise BackboneError(here.sentence)
+            if one.name == "hugging-face":
+                clip_config(_config(backbone))
+            elif one.name == "clip-lora":
+                check_placement(draw(_config(backbone)).model, place)
+            elif one.name == "onnx":
+                check_packages(load=False)
+            found[one.name] = ""
+        except UserError as error:
+            found[one.name] = error.message
+    return found
+
+
+def _config(backbone: BackboneSettings) -> dict[str, Any]:
+    """The backbone's architecture. Raises `UserError` where it is not known here.
+
+    What a folder holds is known from the folder alone: without it, the settings would name a usual one.
+    """
+    if backbone.name == "local" and not Path(backbone.checkpoint).suffix:
+        here = availability(backbone)
+        if not here.here:
+            raise BackboneError(here.sentence)
+    return model_config(backbone)
+
+
+def _architecture(info: AdapterInfo) -> dict[str, Any]:
+    """Under which name open_clip builds the backbone, or else its activation; whether it is a plain CLIP."""
     try:
-        config = model_config(backbone)
+        config = _config(info.backbone)
     except UserError:
-        return {}
+        return info.built
     name = architecture_of(config)
-    return {"architecture": name} if name else {"quick_gelu": bool(config.get("quick_gelu"))}
+    try:
+        clip_config(config)
+        plain = True
+    except CheckpointError:
+        plain = False
+    told = {"architecture": name} if name else {"quick_gelu": bool(config.get("quick_gelu"))}
+    return {**told, "for_clip_model": plain}
 
 
 def _write_peft(source: _Source, out: Path, control: Control) -> dict[str, Any]:
     # The weights byte by byte: their hash stands in reports. The configuration anew: it may name a path.
+    if source.with_backbone:
+        clip_config(_config(source.info.backbone))  # refuses before anything is loaded
     hub_id = _hub_id(source.info.backbone)
     write_adapter(out, source.place, source.matrices, hub_id=hub_id)
-    with atomic_file(out / WEIGHTS_FILE) as temporary:
-        shutil.copyfile(source.folder / WEIGHTS_FILE, temporary)
-    return {"base": HUGGING_FACE_BASE.get(hub_id)}
+    with safe_open(source.folder / WEIGHTS_FILE, "pt") as tensors:
+        says_more = (tensors.metadata() or {}).keys() - {"format"}
+    if not says_more:
+        with atomic_file(out / WEIGHTS_FILE) as temporary:
+            shutil.copyfile(source.folder / WEIGHTS_FILE, temporary)
+    if source.with_backbone:
+        backbone = untouched(source.info.backbone, control)
+        control.progress(_TASK, 1, 3, "Writing the backbone")
+        (out / BACKBONE_FOLDER).mkdir()
+        write_hugging_face(backbone, out / BACKBONE_FOLDER)
+    return {"base": HUGGING_FACE_BASE.get(hub_id), "with_backbone": source.with_backbone}
 
 
 def _hub_id(backbone: BackboneSettings) -> str:
@@ -139,7 +295,7 @@ def _write_open_clip(source: _Source, out: Path, control: Control) -> dict[str, 
 
 
 def _write_hugging_face(source: _Source, out: Path, control: Control) -> dict[str, Any]:
-    clip_config(model_config(source.info.backbone))  # refuses before anything is loaded
+    clip_config(_config(source.info.backbone))  # refuses before anything is loaded
     merged = _merged(source, control)
     write_hugging_face(merged, out)
     return {"merged_into_sha256": merged.backbone.sha256}
@@ -164,7 +320,7 @@ def _write_onnx(source: _Source, out: Path, control: Control) -> dict[str, Any]:
 
 
 def _write_clip_lora(source: _Source, out: Path, control: Control) -> dict[str, Any]:
-    model = draw(model_config(source.info.backbone)).model
+    model = draw(_config(source.info.backbone)).model
     write_clip_lora(out / format_entry("clip-lora").files[0], model, source.place, source.matrices)
     return {}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import reprlib
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from advclip_gui.engine.attention import PROJECTIONS, tower_blocks
+from advclip_gui.engine.clip_source import is_openai_archive
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.files import write_bytes_atomic
 from advclip_gui.engine.placement import Placement, chosen_layers, placement, saved_name
@@ -86,6 +88,11 @@ def write_clip_lora(path: Path, model: nn.Module, place: Placement, matrices: Ma
     write_bytes_atomic(path, stream.getvalue())
 
 
+def check_placement(model: nn.Module, place: Placement) -> None:
+    """Make sure that the format can hold a placement; arguments and errors as of `write_clip_lora`."""
+    _described(model, place)
+
+
 def _described(model: nn.Module, place: Placement) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The metadata of a placement, and the targets of every layer by letter."""
     if any(not saved_name(target).startswith(("text_model.", "vision_model.")) for target in place.targets):
@@ -137,17 +144,17 @@ def read_clip_lora(path: Path) -> ClipLoraFile:
             raise TypeError("'weights' and 'metadata' are no tables")
         rank, alpha = metadata["r"], metadata["alpha"]
         if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= 1024:
-            raise ValueError(f"r is {rank!r}")
-        if not isinstance(alpha, int | float) or not 0 < alpha <= 65536:
-            raise ValueError(f"alpha is {alpha!r}")
+            raise ValueError(f"r is {reprlib.repr(rank)}")
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha <= 65536:
+            raise ValueError(f"alpha is {reprlib.repr(alpha)}")
         encoder, position = metadata["encoder"], metadata["position"]
         if not isinstance(encoder, str) or encoder not in _TOWERS:
-            raise ValueError(f"encoder is {encoder!r}")
-        if position not in (*get_args(NamedLayers), *_TOP):
-            raise ValueError(f"position is {position!r}")
+            raise ValueError(f"encoder is {reprlib.repr(encoder)}")
+        if not isinstance(position, str) or position not in (*get_args(NamedLayers), *_TOP):
+            raise ValueError(f"position is {reprlib.repr(position)}")
         params = tuple(metadata["params"])
         if not params or not set(params) <= _PROJECTIONS.keys() or len(set(params)) < len(params):
-            raise ValueError(f"params are {params!r}")
+            raise ValueError(f"params are {reprlib.repr(params)}")
         names = [f"layer_{number}" for number in range(len(weights))]
         if not weights or set(names) != weights.keys():
             raise ValueError(f"its layers are not numbered from layer_0 to layer_{len(weights) - 1}")
@@ -164,6 +171,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path.name} is too large for a file of low-rank matrices.")
+        if is_openai_archive(path):
+            raise CheckpointError(f"{path.name} holds a program (TorchScript), not matrices alone; refused.")
         with warnings.catch_warnings():
             # A newer pickle protocol is read all the same, or refused below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
@@ -189,13 +198,14 @@ def _layer(name: str, layer: Any, params: tuple[str, ...], rank: int) -> dict[st
     for projection, parts in layer.items():
         letter = known.get(projection, "")
         if not letter or letter in found:
-            raise ValueError(f"{name} holds {projection}, which its params do not name")
+            raise ValueError(f"{name} holds {reprlib.repr(projection)}, which its params do not name")
         pair = tuple(parts.get(part) if isinstance(parts, dict) else None for part in _PARTS)
-        if any(not isinstance(one, Tensor) or not one.is_floating_point() or one.ndim != 2 for one in pair):
+        if not all(isinstance(one, Tensor) and _is_matrix(one) for one in pair):
             raise ValueError(f"{name}.{projection} lacks one of its two matrices")
-        a, b = (one.detach().float().contiguous() for one in cast("tuple[Tensor, Tensor]", pair))
+        a, b = cast("tuple[Tensor, Tensor]", pair)
         if a.shape[0] != rank or b.shape[1] != rank:
             raise ValueError(f"{name}.{projection} is not of rank {rank}")
+        a, b = (one.detach().float().contiguous() for one in (a, b))
         if not (a.isfinite().all() and b.isfinite().all()):
             raise ValueError(f"{name}.{projection} holds NaN or infinity")
         found[letter] = (a, b)
@@ -204,12 +214,22 @@ def _layer(name: str, layer: Any, params: tuple[str, ...], rank: int) -> dict[st
     return found
 
 
-def place_on(content: ClipLoraFile, model: nn.Module) -> tuple[Placement, dict[str, Tensor]]:
+def _is_matrix(tensor: Tensor) -> bool:
+    """Whether every number of it is in the file: one can stand for so many that no memory holds them."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point():
+        return False
+    return tensor.ndim == 2 and tensor.nbytes <= tensor.untyped_storage().nbytes()
+
+
+def place_on(
+    content: ClipLoraFile, model: nn.Module, backbone: str = "this backbone"
+) -> tuple[Placement, dict[str, Tensor]]:
     """Give the matrices their places in a model, as `adapters.read_adapter` returns them.
 
     Args:
         content: of the file.
         model: the split backbone; it may be on the meta device.
+        backbone: what it is called in an error.
 
     Raises:
         CheckpointError: the model has another number of layers, or other widths.
@@ -217,7 +237,7 @@ def place_on(content: ClipLoraFile, model: nn.Module) -> tuple[Placement, dict[s
     order = list(_order(model, content.encoder, content.position, content.params))
     if len(order) != len(content.layers):
         raise CheckpointError(
-            f"The file has {len(content.layers)} layers, and '{content.position}' of this backbone "
+            f"The file has {len(content.layers)} layers, and '{content.position}' of {backbone} "
             f"({content.encoder}) is {len(order)}.",
             "Choose the backbone the adapter was trained on.",
         )
@@ -229,7 +249,7 @@ def place_on(content: ClipLoraFile, model: nn.Module) -> tuple[Placement, dict[s
             out, into = modules[target].weight.shape
             if a.shape[1] != into or b.shape[0] != out:
                 raise CheckpointError(
-                    f"layer_{number} of the file does not fit this backbone at {saved_name(target)}: it is "
+                    f"layer_{number} of the file does not fit {backbone} at {saved_name(target)}: it is "
                     f"for {a.shape[1]} to {b.shape[0]} numbers there, and the backbone has {into} to {out}.",
                     "Choose the backbone the adapter was trained on.",
                 )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from safetensors import SafetensorError
 
 from advclip_gui.engine.errors import StorageError
-from advclip_gui.engine.exchange.formats import EXPORTED_FILES, INFO_FILE
+from advclip_gui.engine.exchange.formats import BACKBONE_FOLDER, EXPORTED_FILES, INFO_FILE, format_entry
 from advclip_gui.engine.files import storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_SPARE_BYTES: Final = 16 * 2**20
+"""What is left free beside an export, for its card and for everybody else."""
+_SYSTEM_ERROR: Final = re.compile(r"\(os error (\d+)\)")
+_OTHER_FILES: Final = "Choose an empty folder or a new name."
 
 
 def found_there(out: Path) -> frozenset[str]:
@@ -30,11 +39,33 @@ def found_there(out: Path) -> frozenset[str]:
         if not out.is_dir():
             raise StorageError(f"{out} is a file.", "Choose a folder.")
         found = frozenset(path.name for path in out.iterdir())
+        inside = out / BACKBONE_FOLDER
+        deeper = {path.name for path in inside.iterdir()} if BACKBONE_FOLDER in found else set()
     except OSError as error:
         raise StorageError(f"{out} cannot be used: {error.strerror or error}.") from error
     if found - EXPORTED_FILES or (found and INFO_FILE not in found):
-        raise StorageError(f"The folder {out} holds other files.", "Choose an empty folder or a new name.")
+        raise StorageError(f"The folder {out} holds other files.", _OTHER_FILES)
+    if deeper - {*format_entry("hugging-face").files}:
+        raise StorageError(f"The folder {inside} holds other files.", _OTHER_FILES)
     return found
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Make sure, before minutes of writing, that the disk holds what is to be written.
+
+    Args:
+        folder: an existing folder on that disk.
+        size: bytes.
+
+    Raises:
+        StorageError: it does not; says how much is needed.
+    """
+    free = shutil.disk_usage(folder).free
+    if size + _SPARE_BYTES > free:
+        raise StorageError(
+            f"The export takes {size / 1e9:.2f} GB, and the disk has {free / 1e9:.2f} GB left.",
+            "Free some space, or choose another folder.",
+        )
 
 
 @contextmanager
@@ -47,8 +78,7 @@ def filled(out: Path) -> Iterator[Path]:
     before = found_there(out)
     scratch: Path | None = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        scratch = _scratch(out)
         yield scratch
         scratch.chmod(0o755)
         if not out.exists():
@@ -56,13 +86,47 @@ def filled(out: Path) -> Iterator[Path]:
             scratch = None
             return
         written = sorted(path.name for path in scratch.iterdir())
-        for name in sorted(before - set(written)):
-            (out / name).unlink()
         # The record comes last: as long as it is the old one, the folder can be exported to again.
+        for name in sorted(before - set(written)):
+            _remove(out / name)
         for name in sorted(written, key=lambda name: name == INFO_FILE):
+            if (out / name).is_dir():
+                _remove(out / name)
             os.replace(scratch / name, out / name)
-    except OSError as error:
-        raise storage_error(out, error) from error
+    except StorageError as error:
+        if scratch is None:
+            raise
+        # Nobody has heard of the folder in between.
+        raise StorageError(error.message.replace(str(scratch), str(out)), error.hint) from error
+    except (OSError, SafetensorError) as error:
+        raise storage_error(out, _as_system_error(error)) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch(out: Path) -> Path:
+    """A new folder on the disk of `out`: beside it, or in it where only `out` itself may be written to."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    except PermissionError:
+        if not out.is_dir():
+            raise
+        return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=out))
+
+
+def _as_system_error(error: OSError | SafetensorError) -> OSError:
+    """The system's error behind one of safetensors, which tells of a full disk in words of its own."""
+    if isinstance(error, OSError):
+        return error
+    number = _SYSTEM_ERROR.search(str(error))
+    code = int(number[1]) if number else errno.EIO
+    return OSError(code, os.strerror(code))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -13,6 +13,8 @@ CARD_FILE: Final = "README.md"
 CONFIG_FILE: Final = "adapter_config.json"
 WEIGHTS_FILE: Final = "adapter_model.safetensors"
 """The last two are peft's."""
+BACKBONE_FOLDER: Final = "backbone"
+"""Within a peft export: the untouched backbone as transformers loads it, where it was asked for."""
 PLACE: Final = "path/to/this/folder"
 """Stands for an exported folder in what is written into it."""
 
@@ -26,6 +28,7 @@ class FormatEntry:
         title: for people.
         sentence: whom it is for.
         files: what is written beside `INFO_FILE` and `CARD_FILE`.
+        at_times: what is written only where it is needed, or asked for.
         whole: whether the backbone's weights are in it, so that they are needed here and it is large.
     """
 
@@ -34,13 +37,14 @@ class FormatEntry:
     sentence: str
     files: tuple[str, ...]
     whole: bool
+    at_times: tuple[str, ...] = ()
 
 
 FORMATS: Final[tuple[FormatEntry, ...]] = (
     FormatEntry(
         "peft", "Adapter for peft",
         "The low-rank matrices alone, a few MB; loaded onto the backbone by peft, or by this program.",
-        (CONFIG_FILE, WEIGHTS_FILE), False,
+        (CONFIG_FILE, WEIGHTS_FILE), False, (BACKBONE_FOLDER,),
     ),
     FormatEntry(
         "open-clip", "Whole model for open_clip",
@@ -57,6 +61,7 @@ FORMATS: Final[tuple[FormatEntry, ...]] = (
         "onnx", "Classifier for ONNX Runtime",
         "Pixels to logits over the run's classes, with a script that needs no PyTorch.",
         ("classifier.onnx", "text_features.npy", "labels.json", "predict.py"), True,
+        ("classifier.onnx.data",),
     ),
     FormatEntry(
         "clip-lora", "Matrices for the CLIP-LoRA scripts",
@@ -65,7 +70,9 @@ FORMATS: Final[tuple[FormatEntry, ...]] = (
     ),
 )  # fmt: skip
 
-EXPORTED_FILES: Final = frozenset({INFO_FILE, CARD_FILE}.union(*(one.files for one in FORMATS)))
+EXPORTED_FILES: Final = frozenset(
+    {INFO_FILE, CARD_FILE}.union(*(one.files + one.at_times for one in FORMATS))
+)
 """What an export in any format may write."""
 
 

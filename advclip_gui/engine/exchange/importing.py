@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from advclip_gui.engine.adapters import write_adapter
+from advclip_gui.engine.adapters import HUGGING_FACE_BASE, write_adapter
 from advclip_gui.engine.blueprint import draw, model_config
 from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.exchange.clip_lora_file import place_on, read_clip_lora
 from advclip_gui.engine.exchange.formats import CONFIG_FILE, INFO_FILE, WEIGHTS_FILE
 from advclip_gui.engine.exchange.info import AdapterInfo, record_of
+from advclip_gui.engine.exchange.privacy import last_part
 from advclip_gui.engine.files import write_json_atomic
 from advclip_gui.engine.placement import Placement, possible_targets, saved_name, target_name
 from advclip_gui.engine.state_dicts import read_state_dict
@@ -37,11 +39,12 @@ _KEY: Final = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default
 _PICKLED: Final = "adapter_model.bin"
 _MOST_BYTES: Final = 2**30
 _MOST_CONFIG_BYTES: Final = 2**22
-_CHANGES_THE_BASE: Final = ("pissa", "olora", "loftq", "corda")
+_CHANGES_THE_BASE: Final = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways to start LoRA that also change the weights under it, which the adapter does not hold."""
 _OTHER_PARTS: Final = ("rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication",
                        "trainable_token_indices", "target_parameters", "use_dora", "fan_in_fan_out",
-                       "lora_bias", "megatron_config", "alora_invocation_tokens")  # fmt: skip
+                       "lora_bias", "megatron_config", "alora_invocation_tokens", "use_qalora", "use_bdlora",
+                       "monteclora_config", "arrow_config", "kasa_config")  # fmt: skip
 
 
 def import_adapter(
@@ -74,13 +77,15 @@ def import_adapter(
     """
     check_words(class_names, templates)
     control.progress("Importing", 0, 2, path.name)
-    model = draw(model_config(backbone)).model
+    model, chosen = draw(model_config(backbone)).model, entry(backbone)
+    title = f"the backbone {last_part(backbone.checkpoint) if chosen.name == 'local' else chosen.title}"
     if path.name in {CONFIG_FILE, WEIGHTS_FILE, _PICKLED}:
         path = path.parent
     if path.is_dir():
-        place, state = read_peft(path, model)
+        place, state = read_peft(path, model, title)
+        _check_base(path, backbone)
     else:
-        place, state = place_on(read_clip_lora(path), model)
+        place, state = place_on(read_clip_lora(path), model, title)
     control.progress("Importing", 1, 2, path.name)
     write_adapter(out, place, state, hub_id=entry(backbone).hub_id)
     info = AdapterInfo(backbone, tuple(class_names), tuple(templates), "", None, name)
@@ -111,7 +116,21 @@ def check_words(class_names: Sequence[str], templates: Sequence[str]) -> None:
         )
 
 
-def read_peft(folder: Path, model: nn.Module) -> tuple[Placement, dict[str, Tensor]]:
+def _check_base(folder: Path, backbone: BackboneSettings) -> None:
+    """Two backbones may have the same shapes: compare what the folder says with what the user says."""
+    chosen = HUGGING_FACE_BASE.get(entry(backbone).hub_id, "")
+    told = _config(folder).get("base_model_name_or_path")
+    if chosen and told in HUGGING_FACE_BASE.values() and told != chosen:
+        raise CheckpointError(
+            f"The adapter in {folder.name} was trained on {told}, and {entry(backbone).title} was chosen "
+            f"({chosen}).",
+            "Choose the backbone the adapter was trained on.",
+        )
+
+
+def read_peft(
+    folder: Path, model: nn.Module, backbone: str = "this backbone"
+) -> tuple[Placement, dict[str, Tensor]]:
     """Read a peft LoRA folder that any program made for transformers' CLIPModel.
 
     Its matrices tell where it sits, whatever pattern named them in training. peft's usual scaling alpha / r
@@ -120,6 +139,7 @@ def read_peft(folder: Path, model: nn.Module) -> tuple[Placement, dict[str, Tens
     Args:
         folder: with ``adapter_config.json`` and ``adapter_model.safetensors`` (or ``.bin``).
         model: the split backbone; it may be on the meta device.
+        backbone: what it is called in an error.
 
     Raises:
         CheckpointError: it is none, is more than LoRA, or does not fit the model.
@@ -141,7 +161,7 @@ def read_peft(folder: Path, model: nn.Module) -> tuple[Placement, dict[str, Tens
     if not config.get("use_rslora"):
         alpha = alpha / math.sqrt(rank)
     found = {key.partition("\0")[0] for key in state}
-    _check(folder, model, state, found, rank)
+    _check(folder, model, state, found, rank, backbone)
     order = [name for name in _all_in_order(model) if name in found]
     named = {
         f"base_model.model.{saved_name(target)}.lora_{part}.weight": state[f"{target}\0{part}"]
@@ -161,12 +181,12 @@ def _config(folder: Path) -> dict[str, Any]:
             raise ValueError("it is not LoRA")
         rank, alpha = config["r"], config["lora_alpha"]
         if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= 1024:
-            raise ValueError(f"r is {rank!r}")
-        if not isinstance(alpha, int | float) or not 0 < alpha <= 65536:
-            raise ValueError(f"lora_alpha is {alpha!r}")
+            raise ValueError(f"r is {reprlib.repr(rank)}")
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha <= 65536:
+            raise ValueError(f"lora_alpha is {reprlib.repr(alpha)}")
         dropout = config.get("lora_dropout") or 0.0
         if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ValueError(f"lora_dropout is {dropout!r}")
+            raise ValueError(f"lora_dropout is {reprlib.repr(dropout)}")
         more = [key for key in _OTHER_PARTS if config.get(key)]
         if config.get("bias", "none") != "none":
             more.append("bias")
@@ -202,7 +222,9 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check(folder: Path, model: nn.Module, state: dict[str, Tensor], found: set[str], rank: int) -> None:
+def _check(
+    folder: Path, model: nn.Module, state: dict[str, Tensor], found: set[str], rank: int, backbone: str
+) -> None:
     modules: dict[str, Any] = dict(model.named_modules())
     possible = possible_targets(model)
     if not found:
@@ -210,7 +232,7 @@ def _check(folder: Path, model: nn.Module, state: dict[str, Tensor], found: set[
     for target in sorted(found):
         if target not in possible:
             raise CheckpointError(
-                f"The adapter sits on {saved_name(target)}, which this backbone does not have.",
+                f"The adapter sits on {saved_name(target)}, which {backbone} does not have.",
                 "Choose the backbone the adapter was trained on.",
             )
         out, into = modules[target].weight.shape
@@ -219,7 +241,7 @@ def _check(folder: Path, model: nn.Module, state: dict[str, Tensor], found: set[
             if tensor is None or tuple(tensor.shape) != shape:
                 told = "missing" if tensor is None else " x ".join(map(str, tensor.shape))
                 raise CheckpointError(
-                    f"The adapter does not fit this backbone at {saved_name(target)}: lora_{part} is {told}, "
+                    f"The adapter does not fit {backbone} at {saved_name(target)}: lora_{part} is {told}, "
                     f"and {shape[0]} x {shape[1]} is needed.",
                     "Choose the backbone the adapter was trained on.",
                 )

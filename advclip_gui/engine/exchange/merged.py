@@ -56,15 +56,26 @@ def merge(
         CheckpointError: the adapter does not fit.
         Cancelled: through `control`.
     """
+    backbone, config, model = _load(settings, control)
+    control.check()
+    return Merged(backbone, config, fold_in(model, place, matrices))
+
+
+def untouched(settings: BackboneSettings, control: Control) -> Merged:
+    """The backbone alone, for who wants to put the adapter on it elsewhere; raises as `merge`."""
+    backbone, config, model = _load(settings, control)
+    return Merged(backbone, config, dict(model.state_dict()))
+
+
+def _load(settings: BackboneSettings, control: Control) -> tuple[Backbone, dict[str, Any], nn.Module]:
+    """The backbone as the program uses it, its configuration, and open_clip's own unsplit model, float32."""
     backbone = load_backbone(settings, device=torch.device("cpu"), control=control)
     source = source_of(settings)
     assert source is not None  # else it could not have been loaded
     config = model_config(settings)
     model = build(config)
     load_weights(model, read_state_dict(source.weights), source.weights)
-    control.check()
-    state = fold_in(model.float(), place, matrices)
-    return Merged(backbone, config, state)
+    return backbone, config, model.float()
 
 
 def fold_in(model: nn.Module, place: Placement, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,7 +85,8 @@ def fold_in(model: nn.Module, place: Placement, matrices: Mapping[str, Tensor]) 
         CheckpointError: a matrix is missing or of another shape, or the model lacks a target.
     """
     modules = dict(model.named_modules())
-    state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    state = {name: value.detach() for name, value in model.state_dict().items()}
+    changed: set[str] = set()
     gamma = place.alpha / place.rank**0.5
     for target in place.targets:
         base = f"base_model.model.{saved_name(target)}"
@@ -82,6 +94,9 @@ def fold_in(model: nn.Module, place: Placement, matrices: Mapping[str, Tensor]) 
             a = matrices[f"{base}.lora_A.weight"].float()
             b = matrices[f"{base}.lora_B.weight"].float()
             name, rows = _weight_of(modules, target)
+            if name not in changed:
+                state[name] = state[name].clone()  # of these alone: a large model fits into memory once
+                changed.add(name)
             part, change = state[name][rows], gamma * (b @ a)
         except (KeyError, RuntimeError) as error:
             raise _misfit(target) from error

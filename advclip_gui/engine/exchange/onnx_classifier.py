@@ -1,9 +1,16 @@
-"""A classifier for ONNX Runtime: pixels to logits, checked after writing, with a script that runs it."""
+"""A classifier for ONNX Runtime: pixels to logits, checked after writing, with a script that runs it.
+
+A model of more than 2 GB, such as ViT-H, does not fit into one file: its weights then lie beside it.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from advclip_gui.engine.errors import CheckpointError, UserError
+from advclip_gui.engine.exchange.folder import check_room
 from advclip_gui.engine.files import write_json_atomic, write_text_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from advclip_gui.engine.classifier import ClipClassifier
     from advclip_gui.engine.control import Control
@@ -23,9 +30,13 @@ if TYPE_CHECKING:
 MODEL: Final = "classifier.onnx"
 LARGEST_DIFFERENCE: Final = 1e-3
 """Between a logit here and in ONNX Runtime; a larger one ends the export."""
+WEIGHTS: Final = f"{MODEL}.data"
+"""Holds the weights where the model is too large for one file."""
 _OPSET: Final = 17
 _MOST_BYTES: Final = 2_000_000_000
 """A single ONNX file ends at 2 GiB."""
+_SMALL: Final = 1024
+"""Bytes of a tensor that stays with the model all the same: shapes, scales."""
 _NEEDED: Final = ("onnx", "onnxruntime")
 _RESIZE: Final = {
     "squash": "image = image.resize((size, size), Image.Resampling.{})",
@@ -54,7 +65,12 @@ about = json.loads((here / "labels.json").read_text(encoding="utf-8"))
 size, labels = about["image_size"], about["labels"]
 model = onnxruntime.InferenceSession(str(here / "classifier.onnx"), providers=["CPUExecutionProvider"])
 for name in sys.argv[1:]:
-    image = ImageOps.exif_transpose(Image.open(name)).convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(name))
+    if image.mode[0] in "IF":  # more than 8 bits
+        white = 65535 if image.mode[0] == "I" else 255 if np.max(image) > 1 else 1
+        image = Image.fromarray((np.asarray(image) * (255 / white) + 0.5).clip(0, 255).astype(np.uint8))
+    image = image.convert("RGBA")  # what is transparent is laid on white
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     RESIZE
     pixels = np.asarray(image, dtype=np.float32).transpose(2, 0, 1)[None] / 255
     logits = model.run(["logits"], {"pixels": pixels})[0][0]
@@ -77,16 +93,22 @@ class _Answering(nn.Module):
         return self.classifier.logit_scale * features @ self.classifier.text_features.t(), features
 
 
-def check_packages() -> None:
+def check_packages(*, load: bool = True) -> None:
     """Make sure that what the export needs is installed.
+
+    Args:
+        load: also import it; else it is only looked for, which is quick.
 
     Raises:
         UserError: it is not; says what to install.
     """
     for name in _NEEDED:
         try:
-            importlib.import_module(name)
-        except ImportError as error:
+            if load:
+                importlib.import_module(name)
+            elif sys.modules.get(name) is None and importlib.util.find_spec(name) is None:
+                raise ImportError(name)
+        except (ImportError, ValueError) as error:
             raise UserError(
                 f"The export for ONNX Runtime needs the package '{name}', which is not installed.",
                 "Install both with: pip install onnx onnxruntime.",
@@ -107,19 +129,22 @@ def write_onnx(classifier: ClipClassifier, out: Path, templates: Sequence[str], 
 
     Raises:
         UserError: onnx or onnxruntime is not installed.
-        CheckpointError: the model is too large for one file, cannot be expressed, or answers differently.
+        CheckpointError: the model cannot be expressed, or answers differently.
         StorageError: the disk is full, or there is no permission.
         Cancelled: through `control`.
     """
     check_packages()
     weight = sum(value.numel() * value.element_size() for value in classifier.state_dict().values())
-    if weight > _MOST_BYTES:
-        raise CheckpointError(
-            f"The image tower takes {weight / 1e9:.1f} GB, and an ONNX file ends at 2.1 GB.",
-            "Export it for open_clip.",
-        )
+    check_room(out, 2 * weight if weight > _MOST_BYTES else weight)
     control.check()
-    _trace(classifier, out / MODEL)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".trace", dir=out) as folder:
+        traced = Path(folder) / MODEL
+        _trace(classifier, traced)
+        control.check()
+        if weight > _MOST_BYTES:
+            _split(traced, out / MODEL)
+        else:
+            traced.replace(out / MODEL)
     control.check()
     difference = largest_difference(classifier, out / MODEL)
     if not difference <= LARGEST_DIFFERENCE:
@@ -166,6 +191,20 @@ def _trace(classifier: ClipClassifier, path: Path) -> None:
             raise CheckpointError(
                 f"This image tower cannot be written as ONNX ({reason}).", "Export it for open_clip."
             ) from error
+
+
+def _split(traced: Path, path: Path) -> None:
+    """Write a traced model anew, its weights in one file beside it, where ONNX Runtime looks for them."""
+    onnx: Any = importlib.import_module("onnx")
+    model = onnx.load(traced)  # PyTorch has put what was too large into a file for each tensor
+    onnx.save_model(
+        model,
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=path.name + ".data",
+        size_threshold=_SMALL,
+    )
 
 
 def largest_difference(classifier: ClipClassifier, path: Path) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
+from advclip_gui.engine.exchange.folder import check_room
 from advclip_gui.engine.files import atomic_file, write_json_atomic
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def write_open_clip(merged: Merged, out: Path) -> None:
         StorageError: the disk is full, or there is no permission.
     """
     state = {name: value.contiguous() for name, value in merged.state.items()}
+    check_room(out, sum(value.nbytes for value in state.values()))
     with atomic_file(out / WEIGHTS) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
     backbone = merged.backbone

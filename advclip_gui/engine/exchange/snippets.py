@@ -6,14 +6,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from advclip_gui.engine.errors import CheckpointError
-from advclip_gui.engine.exchange.formats import CONFIG_FILE, INFO_FILE
+from advclip_gui.engine.exchange.formats import BACKBONE_FOLDER, CONFIG_FILE, INFO_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def loading_snippet(folder: Path) -> str:
+def loading_snippet(folder: Path, checkpoint: str = "") -> str:
     """Python lines that load an exported folder.
+
+    Args:
+        folder: the folder.
+        checkpoint: path of the backbone's weights where they are a local file: never written into a file
+            that is handed on, but the lines shown here are to run here.
 
     Raises:
         CheckpointError: it is none.
@@ -22,13 +27,13 @@ def loading_snippet(folder: Path) -> str:
         record: dict[str, Any] = {}
         if (folder / INFO_FILE).is_file():
             record = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
-        kind = record.get("format", "peft")
+        kind = str(record.get("format", "peft"))
         if kind == "peft":
             config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
             record = {**record, "base": config.get("base_model_name_or_path")}
-    except (OSError, ValueError, AttributeError) as error:
+        return snippet(kind, str(folder), {**record, "checkpoint": checkpoint})
+    except (OSError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{folder} is no exported adapter: {error}.") from error
-    return snippet(str(kind), str(folder), record)
 
 
 def snippet(kind: str, place: str, record: dict[str, Any]) -> str:
@@ -37,35 +42,63 @@ def snippet(kind: str, place: str, record: dict[str, Any]) -> str:
     Args:
         kind: the format.
         place: of the folder, as it is to be written.
-        record: "base" (the backbone's repository for transformers) with peft, "architecture" with open_clip.
+        record: as in `INFO_FILE`; of it count with peft "base" (the backbone's repository for transformers),
+            "with_backbone" (whether it lies in the folder), "for_clip_model" (whether transformers can hold
+            it) and "backbone", with open_clip "architecture".
+
+    Raises:
+        KeyError: there is no such format.
     """
-    place = json.dumps(place, ensure_ascii=False)
-    if kind == "open-clip":
-        return _open_clip(place, record)
-    return {"peft": _peft, "hugging-face": _hugging_face, "onnx": _onnx, "clip-lora": _clip_lora}[kind](
-        place, record
+    write = {
+        "peft": _peft, "open-clip": _open_clip, "hugging-face": _hugging_face, "onnx": _onnx,
+        "clip-lora": _clip_lora,
+    }[kind]  # fmt: skip
+    return write(_text(place), record)
+
+
+def _text(value: object) -> str:
+    """A literal: nothing in a name, not even a quote or a line end, becomes code."""
+    return (
+        json.dumps(str(value), ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     )
 
 
 def _peft(place: str, record: dict[str, Any]) -> str:
+    if record.get("with_backbone"):
+        return (
+            f"from peft import PeftModel\nfrom transformers import CLIPModel\n\nfolder = {place}\n"
+            f'base = CLIPModel.from_pretrained(folder + "/{BACKBONE_FOLDER}")\n'
+            "model = PeftModel.from_pretrained(base, folder)\n"
+        )
     if record.get("base"):
         return (
             "from peft import PeftModel\nfrom transformers import CLIPModel\n\n"
-            f'base = CLIPModel.from_pretrained("{record["base"]}")\n'
+            f"base = CLIPModel.from_pretrained({_text(record['base'])})\n"
             f"model = PeftModel.from_pretrained(base, {place})\n"
         )
-    return (
+    backbone = record.get("backbone")
+    name = str(backbone.get("checkpoint") or "") if isinstance(backbone, dict) else ""
+    checkpoint = record.get("checkpoint") or (f"path/to/{name}" if name else "")
+    more = f", checkpoint={_text(checkpoint)}" if checkpoint else ""
+    lines = (
         "from pathlib import Path\nfrom advclip_gui.engine.control import Control\n"
         "from advclip_gui.engine.export import load_classifier\n\n"
-        f"classifier = load_classifier(Path({place}), control=Control())\n"
+        f"classifier = load_classifier(Path({place}), control=Control(){more})\n"
     )
+    if record.get("for_clip_model"):
+        lines += (
+            "# With peft, where the same backbone is there as a folder of transformers':\n"
+            '# base = transformers.CLIPModel.from_pretrained("path/to/the/backbone")\n'
+            f"# model = peft.PeftModel.from_pretrained(base, {place})\n"
+        )
+    return lines
 
 
 def _open_clip(place: str, record: dict[str, Any]) -> str:
     name = record.get("architecture")
     by_name = (
-        f"# Or by the architecture's name, preprocessing then being open_clip's usual one:\n"
-        f'# open_clip.create_model("{name}", pretrained=folder + "/open_clip_model.safetensors")\n'
+        "# Or by the architecture's name, preprocessing then being open_clip's usual one:\n"
+        f'# open_clip.create_model({_text(name)}, pretrained=folder + "/open_clip_model.safetensors")\n'
         if name
         else ""
     )

@@ -54,12 +54,19 @@ class Adapted:
 @pytest.fixture(scope="session")
 def new_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., BackboneSettings]:
     """Write the tiny CLIP as open_clip saves it, under a path that no export may name."""
-    from tests.engine.conftest import TINY, make_backbone
+    from open_clip.model import CLIP
+
+    from tests.engine.conftest import TINY
 
     def make(**more: Any) -> BackboneSettings:
         folder = tmp_path_factory.mktemp("home of user") / "tiny-clip"
         folder.mkdir()
-        model = make_backbone(split=False).model
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = CLIP(**{**TINY, **more})
+            for parameter in model.parameters():
+                if parameter.ndim >= 2:  # as in the other tests' tiny CLIP
+                    torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
         save_file(
             {key: value.contiguous() for key, value in model.state_dict().items()},
             folder / "open_clip_model.safetensors",
@@ -81,11 +88,11 @@ def load(settings: BackboneSettings) -> Backbone:
     return load_backbone(settings, device=torch.device("cpu"), control=Control())
 
 
-def adapted(settings: BackboneSettings, folder: Path, lora: LoraSettings) -> Adapted:
+def adapted(settings: BackboneSettings, folder: Path, lora: LoraSettings, size: int = 16) -> Adapted:
     """Put an adapter on a backbone and write it as this program keeps it."""
     backbone = load(settings)
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.rand(3, 3, 16, 16, generator=generator)
+    pixels = torch.rand(3, 3, size, size, generator=generator)
     with torch.no_grad():
         plain = build_classifier(backbone, NAMES, TEMPLATES)
         zero_shot = plain(pixels)

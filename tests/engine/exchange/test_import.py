@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,35 +103,6 @@ def test_what_the_pt_format_cannot_hold_is_said(
     assert not (tmp_path / "out").exists()
 
 
-class Hostile:
-    """Runs code when it is unpickled the careless way."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.marker,))
-
-
-def test_code_in_a_pt_file_or_adapter_is_never_run(sample: Adapted, tmp_path: Path) -> None:
-    marker = tmp_path / "was run"
-    zipped, plain = tmp_path / "zipped.pt", tmp_path / "plain.pt"
-    torch.save({"weights": Hostile(marker), "metadata": {}}, zipped)
-    plain.write_bytes(pickle.dumps(Hostile(marker)))
-    folder = tmp_path / "peft"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_bytes((sample.folder / "adapter_config.json").read_bytes())
-    torch.save(Hostile(marker), folder / "adapter_model.bin")
-    for path in (zipped, plain, folder):
-        with pytest.raises(CheckpointError, match="refused"):
-            take_in(path, sample, tmp_path)
-    assert not marker.exists()
-    assert AdapterLibrary(tmp_path / "library").adapters() == ()
-    assert list((tmp_path / "library").iterdir()) == []  # not even a scratch folder
-    Hostile(marker).__reduce__()[0](marker)
-    assert marker.exists()  # what the pickle would have done
-
-
 def set_in(content: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for key in path[:-1]:
         content = content[key]
@@ -160,7 +130,7 @@ def set_in(content: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         (("weights", "layer_0"), ..., "not numbered from layer_0"),
         (("weights", "layer_1", "q_proj"), ..., "layer_1 lacks q"),
         (("weights", "layer_1", "q_proj", "w_lora_A"), ..., "lacks one of its two matrices"),
-        (("weights", "layer_1", "q_proj", "w_lora_A"), torch.zeros(3, 31), "does not fit this backbone"),
+        (("weights", "layer_1", "q_proj", "w_lora_A"), torch.zeros(3, 31), "not fit the backbone tiny-clip"),
         (("weights", "layer_1", "q_proj", "w_lora_A"), torch.full((3, 32), torch.inf), "NaN or infinity"),
         (("weights", "layer_1", "q_proj", "w_lora_B"), torch.zeros(32), "lacks one of its two matrices"),
         (("weights",), [], "are no tables"),
@@ -278,3 +248,40 @@ def test_the_top_blocks_alone_come_in(on_tiny: Callable[..., Adapted], tmp_path:
     folder = take_in(tmp_path / "top.pt", sample, tmp_path)
     torch.testing.assert_close(logits(folder, sample), sample.logits, atol=2e-2, rtol=0)  # half precision
     assert isinstance(sample.backbone, BackboneSettings)
+
+
+def test_a_file_in_half_precision_comes_in_for_one_tower(
+    on_tiny: Callable[..., Adapted], tmp_path: Path
+) -> None:
+    for dtype, tolerance in ((torch.float16, 2e-2), (torch.bfloat16, 2e-1), (torch.float64, 1e-5)):
+        for encoder in ("text", "vision"):
+            sample = on_tiny(LoraSettings(rank=2, encoder=encoder, matrices=("q", "o")))
+            out = export_adapter(sample.folder, tmp_path / f"{encoder}-{dtype}", format="clip-lora")
+            content = torch.load(out / "lora_weights.pt", weights_only=True)
+            for layer in content["weights"].values():
+                for parts in layer.values():
+                    parts.update({name: value.to(dtype) for name, value in parts.items()})
+            torch.save(content, tmp_path / "other.pt")
+            folder = take_in(tmp_path / "other.pt", sample, tmp_path)
+            assert {value.dtype for value in load_file(folder / adapters.WEIGHTS_FILE).values()} == {
+                torch.float32
+            }
+            difference = (logits(folder, sample) - sample.logits).abs().max()
+            assert difference < tolerance, (dtype, encoder)
+            assert (sample.logits - sample.zero_shot).abs().max() > 2 * tolerance
+
+
+def test_the_chosen_backbone_is_named_where_it_is_the_wrong_one(sample: Adapted, tmp_path: Path) -> None:
+    """By its layers or widths, or where the folder itself says what it was trained on."""
+    out = export_adapter(sample.folder, tmp_path / "out", format="clip-lora")
+    wrong = BackboneSettings(name="ViT-B-16", weights="openai")
+    for path in (out / "lora_weights.pt", foreign(sample, tmp_path / "theirs")):
+        with pytest.raises(CheckpointError, match=r"the backbone ViT-B.16.*Choose the backbone"):
+            take_in(path, sample, tmp_path, backbone=wrong)
+    other = foreign(sample, tmp_path / "other", base_model_name_or_path="openai/clip-vit-base-patch32")
+    from advclip_gui.engine.exchange.importing import _check_base
+
+    with pytest.raises(CheckpointError, match=r"trained on openai/clip-vit-base-patch32, and ViT-B.16"):
+        _check_base(other, wrong)
+    _check_base(other, BackboneSettings(name="ViT-B-32", weights="openai"))
+    _check_base(other, sample.backbone)  # a local file may be anything

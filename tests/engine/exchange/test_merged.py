@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from advclip_gui.engine import adapters
 from advclip_gui.engine.classifier import build_classifier
-from advclip_gui.engine.control import Cancelled, Control
-from advclip_gui.engine.errors import BackboneError, CheckpointError, StorageError
-from advclip_gui.engine.exchange.formats import EXPORTED_FILES, FORMATS, format_entry
+from advclip_gui.engine.control import Control
+from advclip_gui.engine.errors import BackboneError, CheckpointError
+from advclip_gui.engine.exchange.formats import FORMATS, format_entry
 from advclip_gui.engine.exchange.hugging_face_folder import clip_config
 from advclip_gui.engine.exchange.merged import fold_in, merge
 from advclip_gui.engine.export import adapter_info, export_adapter, load_classifier, loading_snippet
@@ -205,11 +205,86 @@ def test_real_size_with_peft_and_transformers(tmp_path: Path) -> None:
 def test_other_architectures_are_refused_before_anything_is_loaded() -> None:
     import open_clip
 
-    for name in ("ViT-B-16-SigLIP", "EVA02-B-16"):
+    for name in ("ViT-B-16-SigLIP", "EVA02-B-16", "RN50", "ViT-H-14-worldwide", "ViT-M-16-alt"):
         with pytest.raises(CheckpointError, match="CLIPModel cannot hold this architecture"):
             clip_config(open_clip.get_model_config(name))
     for name in ("ViT-B-32", "ViT-L-14-336", "ViT-H-14", "ViT-bigG-14"):
         assert clip_config(open_clip.get_model_config(name))["model_type"] == "clip"
+    plain = open_clip.get_model_config("ViT-B-32")
+    for more, why in (({"init_logit_bias": -10}, "init_logit_bias"), ({"custom_text": True}, "custom_text"),
+                      ({"nonscalar_logit_scale": True}, "nonscalar")):  # fmt: skip
+        with pytest.raises(CheckpointError, match=f"it has no {why}.*Export it for open_clip"):
+            clip_config({**plain, **more})
+    with pytest.raises(CheckpointError, match="224 x 196"):
+        clip_config({**plain, "vision_cfg": {**plain["vision_cfg"], "image_size": [224, 196]}})
+
+
+@ignores_peft
+def test_layer_norms_widths_and_words_that_say_the_usual_pass_to_transformers(
+    new_clip_folder: Callable[..., BackboneSettings], tmp_path: Path
+) -> None:
+    """Epsilons far from 1e-5, another one in each tower, a narrow MLP, entries that say nothing."""
+    from peft import PeftModel
+    from transformers import CLIPModel
+
+    from tests.engine.conftest import TINY
+
+    vision = {**TINY["vision_cfg"], "norm_kwargs": {"eps": 0.05}, "pool_type": "tok", "mlp_ratio": 2.0,
+              "no_ln_pre": False, "ls_init_value": None, "image_size": [16, 16]}  # fmt: skip
+    text = {**TINY["text_cfg"], "norm_kwargs": {"eps": 0.2}, "pool_type": "argmax", "width": 48, "heads": 3}
+    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text, "quick_gelu": True}
+    settings = new_clip_folder(**config)
+    sample = adapted(settings, tmp_path / "adapter", LoraSettings(matrices=("q", "v", "mlp")))
+    out = export_adapter(sample.folder, tmp_path / "merged", format="hugging-face")
+    written = json.loads((out / "config.json").read_text())
+    assert written["vision_config"]["layer_norm_eps"] == 0.05
+    assert written["text_config"]["layer_norm_eps"] == 0.2
+    assert written["text_config"]["eos_token_id"] == 49407
+    assert written["projection_dim"] == 24
+    merged = CLIPModel.from_pretrained(out).eval()
+    torch.testing.assert_close(with_transformers(merged, sample), sample.logits, atol=1e-4, rtol=0)
+    plain = CLIPModel(merged.config).eval()
+    plain.load_state_dict(_untouched(sample))
+    loaded = PeftModel.from_pretrained(plain, str(export_adapter(sample.folder, tmp_path / "peft")))
+    torch.testing.assert_close(with_transformers(loaded, sample), sample.logits, atol=1e-4, rtol=0)
+    merged.config.vision_config.layer_norm_eps = 1e-5  # as it was written before: other logits
+    usual = CLIPModel(merged.config).eval()
+    usual.load_state_dict(merged.state_dict())
+    assert (with_transformers(usual, sample) - sample.logits).abs().max() > 1e-3
+    # The way back: this program reads the folder with the same epsilons.
+    from tests.engine.exchange.conftest import TEMPLATES, load
+
+    backbone = load(BackboneSettings(name="local", checkpoint=str(out)))
+    with torch.no_grad():
+        logits = build_classifier(backbone, NAMES, TEMPLATES)(sample.pixels)
+    torch.testing.assert_close(logits, sample.logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("mode", "held"), [("shortest", True), ("squash", True), ("longest", False)])
+def test_the_image_processor_is_the_apps_or_the_export_is_refused(
+    sample: Adapted, tmp_path: Path, mode: str, held: bool
+) -> None:
+    path = Path(sample.backbone.checkpoint) / "open_clip_config.json"
+    before = path.read_text()
+    told = json.loads(before)
+    told["preprocess_cfg"] |= {"resize_mode": mode, "interpolation": "bicubic"}
+    path.write_text(json.dumps(told))
+    try:
+        if not held:
+            with pytest.raises(CheckpointError, match=r"cannot pad an image.*Export it for open_clip"):
+                export_adapter(sample.folder, tmp_path / "out", format="hugging-face")
+            assert not (tmp_path / "out").exists()
+            return
+        out = export_adapter(sample.folder, tmp_path / "out", format="hugging-face")
+    finally:
+        path.write_text(before)
+    written = json.loads((out / "preprocessor_config.json").read_text())
+    shortest = mode == "shortest"
+    assert written["size"] == ({"shortest_edge": 16} if shortest else {"height": 16, "width": 16})
+    assert (written["do_center_crop"], written["resample"]) == (shortest, 3)
+    assert written["crop_size"] == {"height": 16, "width": 16}
+    assert written["image_mean"] == pytest.approx(sample.mean.flatten().tolist())
+    assert written["image_std"] == pytest.approx(sample.std.flatten().tolist())
 
 
 def test_fused_towers_of_timm_are_merged_where_their_projections_lie() -> None:
@@ -298,40 +373,6 @@ def test_a_format_takes_the_place_of_another(sample: Adapted, tmp_path: Path) ->
     for one in FORMATS:
         export_adapter(sample.folder, out, format=one.name)
         assert {path.name for path in out.iterdir()} == {*one.files, "advclip.json", "README.md"}
-
-
-def test_a_folder_that_only_looks_like_an_export_is_left_alone(sample: Adapted, tmp_path: Path) -> None:
-    """A user's own transformers model has files of the same names."""
-    (tmp_path / "model.safetensors").write_text("precious")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(StorageError, match="holds other files"):
-        export_adapter(sample.folder, tmp_path, format="hugging-face")
-    assert (tmp_path / "model.safetensors").read_text() == "precious"
-    assert "README.md" in EXPORTED_FILES
-
-
-class CancelledAfter(Control):
-    """Cancels itself at the so-manieth report."""
-
-    def __init__(self, reports: int) -> None:
-        super().__init__(self._count)
-        self._left = reports
-
-    def _count(self, _event: object) -> None:
-        self._left -= 1
-        if not self._left:
-            self.cancel()
-
-
-def test_a_cancelled_export_leaves_the_target_as_it_was(sample: Adapted, tmp_path: Path) -> None:
-    first = export_adapter(sample.folder, tmp_path / "out")
-    before = {path.name: path.read_bytes() for path in first.iterdir()}
-    for kind, after in (("open-clip", 1), ("open-clip", 4), ("onnx", 4), ("peft", 2)):
-        control = CancelledAfter(after)
-        with pytest.raises(Cancelled):
-            export_adapter(sample.folder, first, format=kind, control=control)
-        assert {path.name: path.read_bytes() for path in first.iterdir()} == before
-        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_weights_that_moved_are_named_by_the_caller(sample: Adapted, tmp_path: Path) -> None:
