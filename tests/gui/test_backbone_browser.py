@@ -106,12 +106,12 @@ def test_search_and_filters(qtbot: QtBot, open_browser: Any) -> None:
     assert not browser.choose_button.isEnabled()
     assert not browser.fetch_button.isEnabled()
     browser.search.clear()
-    browser.family.setCurrentText("SigLIP 2")
-    browser.resolution.setCurrentText("512 px")
+    browser.filter.family.setCurrentText("SigLIP 2")
+    browser.filter.resolution.setCurrentText("512 px")
     assert {(one.family, one.image_size) for one in browser.table.shown()} == {("SigLIP 2", 512)}
-    browser.family.setCurrentIndex(0)
-    browser.resolution.setCurrentIndex(0)
-    qtbot.mouseClick(browser.only_here, LEFT, pos=browser.only_here.rect().center() / 4)
+    browser.filter.family.setCurrentIndex(0)
+    browser.filter.resolution.setCurrentIndex(0)
+    qtbot.mouseClick(browser.filter.only_here, LEFT, pos=browser.filter.only_here.rect().center() / 4)
     assert titles(browser) == ["advclip-mini (bundled)"]
 
 
@@ -119,11 +119,11 @@ def test_what_is_refused_says_why_and_cannot_be_taken(qtbot: QtBot, open_browser
     browser = open_browser()
     search(qtbot, browser, "coca_ViT-L")
     assert titles(browser) == []
-    browser.refused.setChecked(True)
+    browser.filter.refused.setChecked(True)
     assert len(titles(browser)) == 2
     assert "captioning model" in browser.details.sentence.text()
     assert not browser.choose_button.isEnabled()
-    assert browser.refused.text() == "Not supported too"
+    assert browser.filter.refused.text() == "Not supported too"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,9 @@ class TestFetching:
 
         def download(settings: BackboneSettings, offline: bool, control: Control) -> None:
             hub.asked.append((settings.name, offline))
-            control.progress("Downloading", 302_500_000, 605_000_000, "12 MB/s, 30 s left")
+            control.progress(
+                "Downloading ViT-L/14 - FARE 4/255", 302_500_000, 605_000_000, "12 MB/s, 30 s left"
+            )
             while not hub.go.wait(0.01):
                 control.check()
             if hub.fails:
@@ -323,6 +325,21 @@ class TestFetching:
         assert not other.fetch_button.isEnabled()
         assert "HF_HUB_OFFLINE" in other.details.sentence.text()
         assert not Preferences().offline(), "the variable is not a wish to keep"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_file_or_folder_of_ones_own_is_chosen_there_too(
+    qtbot: QtBot, open_browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    browser = open_browser()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "a.pt"), ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    action = browser.own_button.menu().actions()[kind == "folder"]
+    with qtbot.waitSignal(browser.chosen) as taken:
+        action.trigger()
+    path = tmp_path if kind == "folder" else tmp_path / "a.pt"
+    assert taken.args == [BackboneSettings(name="local", checkpoint=str(path))]
+    assert not browser.isVisible()
 
 
 def test_the_size_is_remembered(open_browser: Any) -> None:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QLineEdit, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from advclip_gui.engine.catalog import all_entries, entry, is_here
 from advclip_gui.engine.clip_source import hub_switched_off
@@ -17,10 +27,11 @@ from advclip_gui.gui import theme
 from advclip_gui.gui.backbone_downloads import why_offline
 from advclip_gui.gui.preferences import Preferences
 from advclip_gui.gui.widgets.backbone_details import BackboneDetails, size_text
+from advclip_gui.gui.widgets.backbone_filter import BackboneFilter
 from advclip_gui.gui.widgets.backbone_table import BackboneTable
 from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton
 from advclip_gui.gui.widgets.download_row import DownloadRow
-from advclip_gui.gui.widgets.field_editors import ChoiceBox
+from advclip_gui.gui.widgets.local_checkpoint import FILE_FILTER
 from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
@@ -63,6 +74,10 @@ class BackboneBrowser(QDialog):
         look = theme.current()
         self.table = BackboneTable(all_entries())
         self.details = BackboneDetails()
+        self.filter = BackboneFilter()
+        self.filter.changed.connect(self._filter)
+        self.search = self.filter.search
+        self.search.installEventFilter(self)
         self.count = Muted("", wrap=False)
         self.count.setObjectName("backboneCount")
         self.progress = DownloadRow("backboneFetch", self._downloads)
@@ -78,7 +93,7 @@ class BackboneBrowser(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(look.l, look.l, look.l, look.l)
         column.setSpacing(look.m)
-        column.addLayout(self._make_filters())
+        column.addWidget(self.filter)
         column.addWidget(self.splitter, 1)
         column.addWidget(self.progress)
         column.addWidget(self.banner)
@@ -96,46 +111,6 @@ class BackboneBrowser(QDialog):
 
     # --- building -----------------------------------------------------------------------------
 
-    def _make_filters(self) -> QHBoxLayout:
-        usable = [one for one in all_entries() if not one.refused]
-        families = sorted({one.family for one in usable if one.family}, key=str.casefold)
-        sizes = sorted({one.image_size for one in usable})
-        self.search = QLineEdit()
-        self.search.setObjectName("backboneSearch")
-        self.search.setAccessibleName("Search backbones")
-        self.search.setPlaceholderText("Search, or owner/repository of the hub")
-        self.search.setToolTip(
-            "All words must occur, e.g. 'metaclip b-16'; or name any repository of the hub."
-        )
-        self.search.setClearButtonEnabled(True)
-        self.search.installEventFilter(self)
-        self.family = ChoiceBox([("All families", ""), *((name, name) for name in families)])
-        self.family.setAccessibleName("Family")
-        self.resolution = ChoiceBox([("Any input", 0), *((f"{size} px", size) for size in sizes)])
-        self.resolution.setAccessibleName("Input resolution")
-        self.only_here = QCheckBox("Already here")
-        self.only_here.setToolTip("Only what can be used at once.")
-        self.refused = QCheckBox("Not supported too")
-        self.refused.setToolTip("Also models LoRA cannot be placed on, with the reason.")
-        row = QHBoxLayout()
-        row.setSpacing(theme.current().s)
-        row.addWidget(self.search, 1)
-        filters = {
-            "backboneFamily": self.family,
-            "backboneInput": self.resolution,
-            "backboneHere": self.only_here,
-            "backboneRefused": self.refused,
-        }
-        for name, widget in filters.items():
-            widget.setObjectName(name)
-            row.addWidget(widget)
-        self.search.textChanged.connect(self._filter)
-        for box in (self.family, self.resolution):
-            box.edited.connect(self._filter)
-        for check in (self.only_here, self.refused):
-            check.toggled.connect(self._filter)
-        return row
-
     def _make_buttons(self) -> QHBoxLayout:
         self.offline = QCheckBox("Work offline")
         self.offline.setObjectName("workOffline")
@@ -146,6 +121,16 @@ class BackboneBrowser(QDialog):
             self.offline.setToolTip(why_offline())
         self.offline.toggled.connect(self._on_offline)
         self.fetch_button = Button("Fetch", "download", name="backboneFetch", tip=_FETCH_TIP)
+        self.own_button = Button(
+            "Your own…",
+            "file-search-outline",
+            name="backboneOwn",
+            tip="A checkpoint file, or a folder with a CLIP.",
+        )
+        menu = QMenu(self.own_button)
+        menu.addAction("Checkpoint file…", self._choose_file)
+        menu.addAction("Folder of open_clip or Hugging Face…", self._choose_folder)
+        self.own_button.setMenu(menu)
         self.choose_button = PrimaryButton("Choose", name="backboneChoose", tip="Take it for the recipe.")
         self.cancel_button = Button(
             "Close", name="backboneCancel", tip="Leave the recipe as it is; a download goes on."
@@ -159,7 +144,7 @@ class BackboneBrowser(QDialog):
         row.addSpacing(theme.current().m)
         row.addWidget(self.count)
         row.addStretch(1)
-        for button in (self.cancel_button, self.fetch_button, self.choose_button):
+        for button in (self.own_button, self.cancel_button, self.fetch_button, self.choose_button):
             button.setAutoDefault(False)
             row.addWidget(button)
         self.choose_button.setDefault(True)
@@ -189,13 +174,12 @@ class BackboneBrowser(QDialog):
                 self._named = None
             self.table.backbones.add(named)
             words = named.hub_id
-        size = self.resolution.value()
         self.table.set_filter(
             words,
-            family=str(self.family.value() or ""),
-            size=size if isinstance(size, int) else 0,
-            only_here=self.only_here.isChecked(),
-            with_refused=self.refused.isChecked(),
+            family=self.filter.family_name(),
+            size=self.filter.pixels(),
+            only_here=self.filter.only_here.isChecked(),
+            with_refused=self.filter.refused.isChecked(),
         )
         self._count()
 
@@ -290,6 +274,18 @@ class BackboneBrowser(QDialog):
         one = self.table.entry()
         if one is not None and not one.refused:
             self.chosen.emit(settings_of(one))
+            self.accept()
+
+    def _choose_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", str(Path.home()), FILE_FILTER)
+        self._take_own(name)
+
+    def _choose_folder(self) -> None:
+        self._take_own(QFileDialog.getExistingDirectory(self, "Choose a CLIP folder", str(Path.home())))
+
+    def _take_own(self, name: str) -> None:
+        if name:
+            self.chosen.emit(BackboneSettings(name="local", checkpoint=name))
             self.accept()
 
     def done(self, result: int) -> None:

@@ -11,6 +11,7 @@ from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
+    from advclip_gui.engine.events import Progress
     from advclip_gui.gui.backbone_downloads import BackboneDownloads
 
 
@@ -34,7 +35,7 @@ class DownloadRow(QWidget):
         column.addWidget(self.row)
         self.row.cancelled.connect(downloads.cancel)
         downloads.began.connect(self._begin)
-        downloads.progressed.connect(self.row.show_progress)
+        downloads.progressed.connect(self._go_on)
         downloads.ended.connect(self._end)
         self._begin()
 
@@ -45,8 +46,12 @@ class DownloadRow(QWidget):
             self.bar.setAccessibleName(self.task.text())
             self.row.begin("Asking the hub")
             if self._downloads.latest is not None:
-                self.row.show_progress(self._downloads.latest)
+                self._go_on(self._downloads.latest)
         self.setVisible(one is not None)
+
+    def _go_on(self, event: Progress) -> None:
+        self.task.setText(event.task)  # the checksum follows the download
+        self.row.show_progress(event)
 
     def _end(self) -> None:
         self.hide()
