@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from platformdirs import user_data_path
 
@@ -26,6 +24,7 @@ from advclip_gui.engine.exchange.info import AdapterInfo, adapter_info
 from advclip_gui.engine.files import storage_error, write_json_atomic
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.runs import NOTE_LENGTH
+from advclip_gui.engine.scratch_folder import ScratchFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +58,7 @@ class LibraryAdapter:
         info: backbone, classes, prompts and figures; None where it cannot be read.
         problem: why it cannot be used at the moment, "" where it can.
         note: what the user wrote about it.
+        checkpoint: where the backbone's own checkpoint file lies here; "" where that is not needed.
     """
 
     key: str
@@ -69,6 +69,7 @@ class LibraryAdapter:
     info: AdapterInfo | None
     problem: str = ""
     note: str = ""
+    checkpoint: str = ""
 
     @property
     def ref(self) -> ModelRef:
@@ -124,27 +125,34 @@ class AdapterLibrary:
             raise CheckpointError(f"{what} '{word}' in the library.", f"Known: {names}." if names else "")
         return found[0]
 
-    def open_folder(self, path: Path, name: str = "") -> LibraryAdapter:
+    def open_folder(self, path: Path, name: str = "", *, checkpoint: str = "") -> LibraryAdapter:
         """Name a run folder or an exported folder in the library; it stays where it is.
 
-        Opened twice, it is the same adapter; a new name then replaces the old one.
+        Opened twice, it is the same adapter; a new name or checkpoint then replaces the old one.
+
+        Args:
+            path: the folder.
+            name: what to call it, "" as it calls itself.
+            checkpoint: where the backbone's weights are, if they are a local file that the folder only names.
 
         Raises:
             CheckpointError: it holds no adapter of this program.
             StorageError: the library cannot be written.
         """
         path = path.expanduser().absolute()
-        problem = _problem(path)
+        problem = why_unusable(path)
         if problem:
             hint = "Choose a run folder with an adapter, or a folder written by Export."
             raise CheckpointError(problem, hint)
         info = adapter_info(path)
         known = next((one for one in self.adapters() if one.in_place and one.folder == path), None)
         if known is not None:
-            return self.rename(known.key, name) if name.strip() else known
+            named, at = _clean(name) or known.name, checkpoint or known.checkpoint
+            same = (named, at) == (known.name, known.checkpoint)
+            return known if same else self._rewrite(replace(known, name=named, checkpoint=at))
         title = _clean(name) or info.name or path.name
         with self._new(title) as scratch:
-            self._write(scratch.path, title, str(path))
+            self._write(scratch.path, name=title, folder=str(path), checkpoint=checkpoint)
         return self._read(scratch.target)
 
     def import_file(
@@ -179,7 +187,7 @@ class AdapterLibrary:
                 name=title,
                 control=control or Control(),
             )
-            self._write(scratch.path, title, "")
+            self._write(scratch.path, name=title, folder="")
         return self._read(scratch.target)
 
     def rename(self, key: str, name: str) -> LibraryAdapter:
@@ -226,7 +234,9 @@ class AdapterLibrary:
 
     def _rewrite(self, one: LibraryAdapter) -> LibraryAdapter:
         place = self._place(one.key)
-        self._write(place, one.name, str(one.folder) if one.in_place else "", one.added, one.note)
+        folder = str(one.folder) if one.in_place else ""
+        entry = {"name": one.name, "folder": folder, "note": one.note, "checkpoint": one.checkpoint}
+        self._write(place, added=one.added, **entry)
         return self._read(place)
 
     def _move(self, source: Path, target: Path) -> None:
@@ -266,54 +276,26 @@ class AdapterLibrary:
             folder = Path(str(entry["folder"])) if entry.get("folder") else place
             name, added = str(entry["name"]), float(entry["added"])
             note = str(entry.get("note", ""))[:NOTE_LENGTH]
+            checkpoint = str(entry.get("checkpoint", ""))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             problem = f"The entry {place / ENTRY_FILE} is damaged."
             return LibraryAdapter(place.name, place.name, place, False, 0.0, None, problem)
-        problem, info = _problem(folder), None
+        problem, info = why_unusable(folder), None
         if not problem:
             try:
-                info = adapter_info(folder)
+                info = _with_checkpoint(adapter_info(folder), checkpoint)
             except UserError as error:
                 problem = str(error)
-        return LibraryAdapter(place.name, name, folder, folder != place, added, info, problem, note)
+        in_place = folder != place
+        return LibraryAdapter(place.name, name, folder, in_place, added, info, problem, note, checkpoint)
 
     @staticmethod
-    def _write(place: Path, name: str, folder: str, added: float | None = None, note: str = "") -> None:
-        when = time.time() if added is None else added
-        entry = {"name": name, "folder": folder, "added": when, "note": note}
-        write_json_atomic(place / ENTRY_FILE, entry)
+    def _write(place: Path, **entry: str | float) -> None:
+        write_json_atomic(place / ENTRY_FILE, {"added": time.time(), "note": "", "checkpoint": "", **entry})
 
-    def _new(self, title: str) -> _Scratch:
+    def _new(self, title: str) -> ScratchFolder:
         word = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-").lower()[:40] or "adapter"
-        return _Scratch(self.root, f"{word}-{uuid.uuid4().hex[:8]}")
-
-
-class _Scratch:
-    """A hidden folder that becomes an entry of the library when all went well, and else goes away."""
-
-    def __init__(self, root: Path, key: str) -> None:
-        self.target = root / key
-        self.path = root
-
-    def __enter__(self) -> _Scratch:
-        try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.target.parent))
-        except OSError as error:
-            raise storage_error(self.target, error) from error
-        return self
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            try:
-                self.path.chmod(0o755)
-                self.path.rename(self.target)
-                return
-            except OSError as error:
-                raise storage_error(self.target, error) from error
-            finally:
-                shutil.rmtree(self.path, ignore_errors=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        return ScratchFolder(self.root / f"{word}-{uuid.uuid4().hex[:8]}")
 
 
 def _stamp(place: Path, folder: Path) -> _Stamp:
@@ -329,11 +311,17 @@ def _stamp(place: Path, folder: Path) -> _Stamp:
     return tuple(stamps)
 
 
+def _with_checkpoint(info: AdapterInfo, checkpoint: str) -> AdapterInfo:
+    if not checkpoint or info.backbone.name != "local":
+        return info
+    return replace(info, backbone=info.backbone.model_copy(update={"checkpoint": checkpoint}))
+
+
 def _clean(name: str) -> str:
     return " ".join(name.split())[:NAME_LENGTH]
 
 
-def _problem(folder: Path) -> str:
+def why_unusable(folder: Path) -> str:
     """Why a folder cannot be used as an adapter, as far as its file names tell; "" where it can."""
     try:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Move run folders to the system's bin and back; for a worker thread."""
+"""Move run folders to the system's bin, adapters to the library's, and both back; for a worker thread."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QFile
 
+from advclip_gui.engine.adapter_library import BIN, AdapterLibrary
 from advclip_gui.engine.errors import StorageError, UserError
 from advclip_gui.engine.files import storage_error
 from advclip_gui.engine.run_removal import check_removable, delete_run
@@ -16,19 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.run_list import RunSummary
 
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """A run in the bin: where it was, and where it is now ("" where the system does not tell)."""
+    """A run in the bin: where it was, and where it is now ("" where the system does not tell).
+
+    Attributes:
+        key: of an adapter, whose `place` is the library's bin; "" for a run.
+    """
 
     path: Path
     place: str
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BinOutcome:
-    """What became of several runs.
+    """What became of several runs and adapters.
 
     Attributes:
         binned: those in the bin now.
@@ -49,14 +56,25 @@ def to_bin(path: Path) -> tuple[bool, str]:
     return moved, place if moved and place != str(path) else ""
 
 
-def move_to_bin(paths: Sequence[Path], control: Control) -> BinOutcome:
-    """Move run folders to the bin, one after the other."""
+def move_to_bin(lines: Sequence[RunSummary], control: Control) -> BinOutcome:
+    """Move run folders to the bin, one after the other, and adapters out of the library.
+
+    The folder of an adapter that was opened in place stays there.
+    """
     binned: list[Binned] = []
     without: list[Path] = []
     refused: list[str] = []
-    for path in paths:
+    for line in lines:
         control.check()
+        path = line.path
         try:
+            if line.is_adapter:
+                AdapterLibrary().remove(line.key)
+                binned.append(Binned(path, BIN, line.key))
+                continue
+            if line.part_of:
+                refused.append(f"'{line.name}' stays with its experiment {line.part_of}.")
+                continue
             check_removable(path)
         except UserError as error:
             refused.append(str(error))
@@ -78,6 +96,10 @@ def put_back(binned: Sequence[Binned], control: Control) -> list[Path]:
     back: list[Path] = []
     for one in binned:
         control.check()
+        if one.key:
+            AdapterLibrary().put_back(one.key)
+            back.append(one.path)
+            continue
         place = Path(one.place)
         if not one.place or not place.is_dir():
             raise StorageError(f"The run {one.path.name} is no longer in the bin.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from advclip_gui.engine.adapter_library import AdapterLibrary
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui.run_bin import BinOutcome, delete_for_good, move_to_bin, put_back
 
@@ -36,28 +37,34 @@ class RunKeeper(QObject):
         self._workspace, self._io = workspace, io
 
     def rename(self, run: RunSummary, name: str) -> None:
-        """Give a run another name."""
-        self._do(lambda _control: RunFolder(run.path).rename(name), "Renaming a run")
+        """Give a run or an adapter another name."""
+        if run.is_adapter:
+            self._do(lambda _control: AdapterLibrary().rename(run.key, name), "Renaming an adapter")
+        else:
+            self._do(lambda _control: RunFolder(run.path).rename(name), "Renaming a run")
 
     def set_note(self, run: RunSummary, text: str) -> None:
-        """Keep a note about a run."""
-        self._do(lambda _control: RunFolder(run.path).set_note(text), "Writing a note")
+        """Keep a note about a run or an adapter."""
+        if run.is_adapter:
+            self._do(lambda _control: AdapterLibrary().set_note(run.key, text), "Writing a note")
+        else:
+            self._do(lambda _control: RunFolder(run.path).set_note(text), "Writing a note")
 
     def move_to_bin(self, runs: Sequence[RunSummary]) -> None:
-        """Move runs to the system's bin; `binned` tells what became of them."""
+        """Move runs to the system's bin and adapters to the library's; `binned` tells what became of them."""
         held = self._held()
         waiting = [run for run in runs if run.path == held]
-        paths = [run.path for run in runs if run.path != held]
+        lines = [run for run in runs if run.path != held]
         if waiting:
             name = waiting[0].name
             self._workspace.notify.emit("warning", f"'{name}' is in training and stays. Stop it first.", "")
-        if paths:
-            handle = self._do(partial(move_to_bin, paths), "Moving runs to the bin")
+        if lines:
+            handle = self._do(partial(move_to_bin, lines), "Moving to the bin")
             handle.finished.connect(self._on_binned)
 
     def put_back(self, binned: Sequence[Binned]) -> None:
-        """Take runs out of the bin again."""
-        self._do(partial(put_back, binned), "Putting runs back")
+        """Take runs and adapters out of the bin again."""
+        self._do(partial(put_back, binned), "Putting back")
 
     def delete(self, paths: Sequence[Path]) -> None:
         """Delete runs for good; the question has been asked."""
@@ -87,8 +94,11 @@ class RunKeeper(QObject):
 
 def binned_sentence(outcome: BinOutcome, names: dict[Path, str]) -> str:
     """Say what is in the bin now: "'First' is in the bin."; "" where nothing is."""
-    count = len(outcome.binned)
-    if count == 1:
+    adapters = sum(bool(one.key) for one in outcome.binned)
+    runs = len(outcome.binned) - adapters
+    if runs + adapters == 1:
         path = outcome.binned[0].path
         return f"'{names.get(path, path.name)}' is in the bin."
-    return f"{count} runs are in the bin." if count else ""
+    counted = ((runs, "run", "runs"), (adapters, "adapter", "adapters"))
+    told = [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]
+    return f"{' and '.join(told)} are in the bin." if told else ""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from advclip_gui.engine.adapter_facts import adapter_facts
 from advclip_gui.engine.errors import UserError
+from advclip_gui.engine.exchange.info import adapter_info
 from advclip_gui.engine.runs import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from advclip_gui.engine.control import Control
+    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.settings import RunSettings
 
 
@@ -28,11 +31,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells it.
+    """A run, or an adapter without one, as its folder tells it.
 
     Attributes:
         path: the run's folder.
-        settings: what it was told.
+        settings: what it was told, None for an adapter that does not say.
+        facts: of its adapter, by title; {} where it has none.
         metrics: events of `metrics.jsonl`, oldest first.
         result: final figures, None where it has none.
         message: the sentence kept with its state, e.g. why it failed.
@@ -40,11 +44,12 @@ class RunRecord:
     """
 
     path: Path
-    settings: RunSettings
-    metrics: tuple[dict[str, Any], ...]
-    result: dict[str, Any] | None
-    message: str
-    has_checkpoint: bool
+    settings: RunSettings | None
+    metrics: tuple[dict[str, Any], ...] = ()
+    result: dict[str, Any] | None = None
+    message: str = ""
+    has_checkpoint: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def curve(self, kind: str, model: str = "adapter") -> Curve:
         """The live evaluations of a model; `kind` is "clean" or "robust".
@@ -89,16 +94,28 @@ def read_record(path: Path) -> RunRecord:
         result=folder.result(),
         message=folder.state_message(),
         has_checkpoint=folder.has_checkpoint,
+        facts=adapter_facts(path) if folder.has_adapter else {},
     )
 
 
-def read_records(paths: Sequence[Path], control: Control) -> dict[Path, RunRecord]:
-    """Read several runs; those that have vanished meanwhile are left out."""
+def read_adapter_record(path: Path) -> RunRecord:
+    """Read the folder of an adapter without a run.
+
+    Raises:
+        CheckpointError: it does not say what its adapter is.
+    """
+    info = adapter_info(path)
+    return RunRecord(path=path, settings=info.settings, result=dict(info.figures), facts=adapter_facts(path))
+
+
+def read_records(lines: Sequence[RunSummary], control: Control) -> dict[Path, RunRecord]:
+    """Read several runs and adapters; those that have vanished meanwhile are left out."""
     records: dict[Path, RunRecord] = {}
-    for path in paths:
+    for line in lines:
         control.check()
         try:
-            records[path] = read_record(path)
+            read = read_adapter_record if line.is_adapter else read_record
+            records[line.path] = read(line.path)
         except UserError:
             continue
     return records

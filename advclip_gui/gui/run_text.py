@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from advclip_gui.gui.evaluation_text import percent
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from advclip_gui.engine.run_list import RunSummary
+
+ADAPTER_ICON = "tune-variant"
+DASH = "–"
 STATES = {
     "running": ("Running", "progress-clock", "accent", "In training at this moment."),
     "finished": ("Finished", "check-circle-outline", "good", "All steps were done."),
@@ -13,10 +21,20 @@ STATES = {
     "cancelled": ("Cancelled", "cancel", "text_muted", "Ended without a final evaluation."),
     "failed": ("Failed", "alert-circle-outline", "bad", "Ended with an error."),
     "interrupted": ("Interrupted", "alert-outline", "warning", "Its process ended without a last word."),
+    "adapter": ("Adapter", ADAPTER_ICON, "violet", "An adapter without its run, ready to be used."),
+    "missing": ("Adapter", "alert-circle-outline", "bad", "It cannot be used at the moment."),
 }
-"""State of a run: title, icon, colour role, explanation."""
+"""State of a run, or of an adapter without one: title, icon, colour role, explanation."""
 CONTINUABLE = frozenset({"stopped", "cancelled", "failed", "interrupted"})
 """States from which training can go on, where there is a checkpoint."""
+
+
+def counted(lines: Sequence[RunSummary]) -> str:
+    """Say how many there are: "1 run", "12 runs, 3 adapters"."""
+    adapters = sum(line.is_adapter for line in lines)
+    runs = len(lines) - adapters
+    told = ((runs, "run", "runs"), (adapters, "adapter", "adapters"))
+    return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in told if count)
 
 
 def points(share: float | None, baseline: float | None) -> str:

@@ -18,7 +18,7 @@ _LOOKS_AFTER_A_CHANGE = 15
 
 
 class RunWatch(QObject):
-    """Watches the folder of runs; where one is in training, looks every other second.
+    """Watches the folders of runs, experiments and adapters; while one trains, looks every other second.
 
     The looking itself is the workspace's, off the main thread.
     """
@@ -52,20 +52,26 @@ class RunWatch(QObject):
 
     def update(self) -> None:
         """Follow the workspace: another folder of runs, a run that began or ended."""
-        root = self._workspace.runs_root or run_files.runs_root()
-        wanted = {str(root)} if self._on and root.is_dir() else set()
+        wanted = self._wanted() if self._on else set()
         watched = set(self._watcher.directories())
         if watched - wanted:
             self._watcher.removePaths(sorted(watched - wanted))
         if wanted - watched:
             self._watcher.addPaths(sorted(wanted - watched))
         running = self._workspace.is_training or any(
-            run.state == "running" for run in self._workspace.last_runs
+            line.state == "running" for line in self._workspace.listed.lines
         )
         if not (self._on and (running or self._looks_left)):
             self.timer.stop()
         elif not self.timer.isActive():
             self.timer.start()
+
+    def _wanted(self) -> set[str]:
+        root = self._workspace.runs_root or run_files.runs_root()
+        listed = self._workspace.listed.folders
+        if root in listed:
+            return {str(folder) for folder in listed}
+        return {str(root)} if root.is_dir() else set()  # nothing is listed yet, or another folder
 
     def _on_disk(self) -> None:
         self._looks_left = _LOOKS_AFTER_A_CHANGE

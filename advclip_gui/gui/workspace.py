@@ -290,22 +290,11 @@ class Workspace(QObject):
             refs.append(ModelRef("live", backbone, title="In training (live)"))
         return refs + saved_refs(backbone, self.listed.lines, self._asked_for)
 
-    def open_adapter(self, folder: Path) -> None:
-        """Name an adapter folder in the library, so that it is among the models; tells how that went."""
-
-        def work(_control: Control) -> object:
-            from advclip_gui.engine.adapter_library import AdapterLibrary
-
-            return AdapterLibrary().open_folder(folder)
-
-        handle = self.io.submit(work, "Opening an adapter")
-        handle.finished.connect(self._adapter_opened)
-        handle.failed.connect(self._listing_failed)
-
-    def _adapter_opened(self, adapter: LibraryAdapter) -> None:
+    def adapter_opened(self, adapter: LibraryAdapter) -> None:
+        """Tell of an adapter that has just come to the library, and list it."""
         known = adapter.info is not None and adapter.info.backbone == self.settings.backbone
-        where = "Probe and Evaluate offer it." if known else "Choose its backbone to probe and evaluate it."
-        self.notify.emit("info", f"The adapter {adapter.name} is open. {where}", "")
+        where = "Probe and Evaluate offer it." if known else "Probe and Evaluate offer it with its backbone."
+        self.notify.emit("success", f"The adapter '{adapter.name}' is open. {where}", "")
         self.refresh_runs()
 
     def offer(self, paths: Iterable[Path]) -> None:

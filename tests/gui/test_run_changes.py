@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QLineEdit
 
 from advclip_gui.engine import runs as run_files
 from advclip_gui.engine.control import Control
+from advclip_gui.engine.run_list import summarise
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui import model_list, run_bin, run_watch
 from advclip_gui.gui.dialogs.experiment import ExperimentDialog
@@ -164,7 +165,7 @@ def test_del_moves_to_the_bin_and_the_banner_puts_back(
 def test_the_system_s_own_bin_takes_a_run_and_gives_it_back(root: Path, user_folders: Path) -> None:
     path = write_run(root, "One")
     before = sorted(file.relative_to(path) for file in path.rglob("*"))
-    outcome = run_bin.move_to_bin([path], Control())
+    outcome = run_bin.move_to_bin([summarise(path)], Control())
     if not outcome.binned:
         pytest.skip("there is no bin for the tests' folder")
     assert not path.exists()
@@ -241,18 +242,6 @@ def test_the_neighbour_of_what_went_is_selected(
         page.commands.move_to_bin()
     settle(qtbot, room)
     assert [run.name for run in page.table.selected()] == ["Run 4"]
-
-
-def test_an_adapter_folder_is_opened_from_the_page(
-    qtbot: QtBot, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    foreign = write_run(tmp_path / "other", "Theirs")
-    (foreign / "adapter" / "adapter_config.json").write_text("{}")
-    page = open_page(qtbot, room)
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(foreign))
-    qtbot.mouseClick(page.open_button, LEFT)
-    qtbot.waitUntil(lambda: any(one.folder == foreign for one in room.workspace.listed.adapters))
-    settle(qtbot, room)
 
 
 def test_experiments_are_reached_from_the_page(qtbot: QtBot, room: Room) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QPushButton
 
 from advclip_gui.engine import runs as run_files
+from advclip_gui.engine.run_list import summarise
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui import run_text
 from advclip_gui.gui.pages.runs import RunsPage
@@ -393,7 +394,7 @@ def test_several_runs_overlay_their_curves_and_show_only_what_differs(
     assert page.commands.current() is None
     assert not any(
         button.isEnabled()
-        for button in (page.actions_row.buttons[key] for key in ("probe", "go_on", "export", "folder"))
+        for button in (page.actions_row.buttons[key] for key in ("go_on", "rename", "note", "folder"))
     )
     marks = {page.table.runs.index(row, 0).data(run_model.RUN_ROLE).path for row in range(2)}
     assert marks == set(page.table.runs._marks)
@@ -543,7 +544,7 @@ def test_export_asks_for_the_dialog_and_open_folder_for_the_files(
     assert room.notes == []
     qtbot.mouseClick(page.actions_row.buttons["folder"], LEFT)
     assert [Path(one) for one in opened] == [path, path]
-    assert room.notes == [("warning", f"The run is in {path}.")]
+    assert room.notes == [("warning", f"The files are in {path}.")]
 
 
 # --- words ------------------------------------------------------------------------------------------
@@ -576,5 +577,6 @@ def test_a_step_evaluated_again_after_a_resume_counts_once(root: Path) -> None:
 def test_folders_that_are_no_runs_are_left_out(root: Path) -> None:
     from advclip_gui.engine.control import Control
 
-    path = write_run(root, "Mine")
-    assert set(read_records((path, root / "nowhere"), Control())) == {path}
+    there, gone = summarise(write_run(root, "Mine")), summarise(write_run(root, "Gone"))
+    gone.path.rename(root / "elsewhere")
+    assert set(read_records((there, gone), Control())) == {there.path}

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from advclip_gui.engine import runs as run_files
+from advclip_gui.engine.adapter_library import AdapterLibrary
+from advclip_gui.engine.experiments.definition import ExperimentSettings
+from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
@@ -311,16 +314,35 @@ def test_a_list_that_did_not_change_is_not_told_again(qtbot: QtBot, room: Room, 
     assert told == [1]
 
 
-def test_an_adapter_is_opened_without_a_run(room: Room, root: Path, tmp_path: Path, qtbot: QtBot) -> None:
+def test_an_adapter_without_a_run_is_told_and_offered(
+    room: Room, root: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
     elsewhere = write_run(tmp_path / "from a colleague", "theirs")
     (elsewhere / "adapter" / "adapter_config.json").write_text("{}")
-    with qtbot.waitSignal(room.workspace.models_changed):
-        room.workspace.open_adapter(elsewhere)
+    opened = AdapterLibrary().open_folder(elsewhere)
+    with qtbot.waitSignals([room.workspace.models_changed, room.workspace.runs_changed]):
+        room.workspace.adapter_opened(opened)
     (one,) = [ref for ref in room.workspace.model_refs() if ref.kind == "adapter"]
     assert (one.adapter, one.title) == (str(elsewhere), "theirs")
     assert not room.workspace.last_runs
-    assert room.notes == [("info", "The adapter theirs is open. Probe and Evaluate offer it.")]
-    room.workspace.open_adapter(tmp_path)
-    qtbot.waitUntil(lambda: len(room.notes) == 2)
-    assert room.notes[1][0] == "error"
-    assert "no adapter" in room.notes[1][1]
+    assert room.notes == [("success", "The adapter 'theirs' is open. Probe and Evaluate offer it.")]
+    qtbot.waitUntil(lambda: not room.io.jobs, timeout=30_000)
+
+
+def test_two_of_a_name_are_told_apart_and_parts_are_offered_when_asked_for(
+    room: Room, root: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
+    backbone = room.workspace.settings.backbone
+    write_run(root, "same", backbone=backbone)
+    elsewhere = write_run(tmp_path / "from a colleague", "same")
+    (elsewhere / "adapter" / "adapter_config.json").write_text("{}")
+    opened = AdapterLibrary().open_folder(elsewhere)
+    experiment = ExperimentFolder(experiments_root(root) / "pets")
+    experiment.define(ExperimentSettings(name="Pets"))
+    cell = write_run(experiment.path / "cells", "one of them", backbone=backbone)
+    list_runs(qtbot, room)
+    titles = [ref.title for ref in room.workspace.model_refs()]
+    assert titles == ["Zero-shot", "same (same)", f"same ({opened.key})"]
+    assert [run.name for run in room.workspace.last_runs] == ["same"]
+    room.workspace.offer([cell])
+    assert "Pets · one of them" in [ref.title for ref in room.workspace.model_refs()]

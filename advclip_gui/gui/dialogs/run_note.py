@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from advclip_gui.engine.run_list import RunSummary
 
 
+_PLACES = (
+    "Kept as note.txt in the run's folder, and searched by the filter.",
+    "Kept in the library of adapters, and searched by the filter.",
+)
+
+
 class NoteDialog(QDialog):
     """Edits one note."""
 
@@ -38,7 +44,7 @@ class NoteDialog(QDialog):
         column.setContentsMargins(look.xl, look.l, look.xl, look.l)
         column.setSpacing(look.m)
         column.addWidget(TextLabel(f"Note on {run.name}", "title", wrap=True))
-        column.addWidget(Muted("Kept as note.txt in the run's folder, and searched by the filter."))
+        column.addWidget(Muted(_PLACES[run.is_adapter]))
         self.text = QPlainTextEdit(run.note)
         self.text.setObjectName("noteText")
         self.text.setAccessibleName("Note")

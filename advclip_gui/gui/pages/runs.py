@@ -1,7 +1,8 @@
-"""The Runs page: every run on this machine; compare, use, continue, export, annotate and remove them."""
+"""The Runs page: every run on this machine and every adapter; compare, use, continue, export, tidy up."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.run_commands import RunCommands
+from advclip_gui.gui.run_commands import RunCommands, taken_here
 from advclip_gui.gui.run_record import RunRecord, read_records
+from advclip_gui.gui.run_text import counted
 from advclip_gui.gui.run_watch import RunWatch
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PageHeader, PrimaryButton, TextLabel
 from advclip_gui.gui.widgets.run_actions import RunActions
@@ -24,7 +26,7 @@ from advclip_gui.gui.widgets.untitled_card import UntitledCard
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from PySide6.QtGui import QHideEvent, QShowEvent
+    from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 
     from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
     from advclip_gui.gui.workspace import Workspace
 
-_SUBTITLE = "Every run on this machine."
+_SUBTITLE = "Every run on this machine, and adapters from elsewhere."
 MOST_COMPARED = len(ROLES)
 """Runs whose folders are read at once; more can be selected for the bin."""
 
@@ -47,6 +49,7 @@ class RunsPage(QWidget):
         super().__init__(parent)
         self.setObjectName("runsPage")
         self.setProperty("role", "page")
+        self.setAcceptDrops(True)
         self._workspace = workspace
         self._io = io
         self._records: dict[Path, RunRecord] = {}
@@ -69,13 +72,13 @@ class RunsPage(QWidget):
         self.count = TextLabel("", "caption")
         self.count.setObjectName("runCount")
         self.import_button = Button(
-            "Import…", "import", name="importRun", tip="Take in a run folder from another machine."
+            "Import run…", "import", name="importRun", tip="Take in a run folder from another machine."
         )
         self.open_button = Button(
             "Open adapter…",
             "folder-open-outline",
             name="openAdapter",
-            tip="Use an exported adapter folder in Probe and Evaluate, without a run.",
+            tip="Use an adapter without its run: a folder of Export or peft, or a .pt of CLIP-LoRA.",
         )
         self.experiment_button = Button(
             "Experiments…",
@@ -114,17 +117,17 @@ class RunsPage(QWidget):
             "history",
             "No runs yet",
             "Every training, here or from the command line, is kept as a run: its settings, "
-            "curves, figures and adapter.",
+            "curves, figures and adapter. Adapters from elsewhere can be opened or dropped here too.",
             [self.demo_button, self.recipe_button],
         )
 
     def _make_work(self) -> QWidget:
         look = theme.current()
         self.clear_button = Button(
-            "Show all runs", "filter-off-outline", name="clearRunFilter", tip="Take the filter away."
+            "Show all", "filter-off-outline", name="clearRunFilter", tip="Take the filter away."
         )
         no_hit = EmptyState(
-            "filter-outline", "No run fits the filter", "Fewer words, or any state.", [self.clear_button]
+            "filter-outline", "Nothing fits the filter", "Fewer words, or any state.", [self.clear_button]
         )
         self.rows = QStackedWidget()
         self.rows.addWidget(self.table)
@@ -185,12 +188,16 @@ class RunsPage(QWidget):
     # --- what outlives the window -------------------------------------------------------------
 
     def state(self) -> str:
-        """Sorting and columns."""
-        return self.table.arrangement()
+        """Sorting, columns, and which kinds of rows are shown."""
+        return json.dumps({**json.loads(self.table.arrangement()), **self.filter.remembered()})
 
     def recall(self, state: str) -> None:
-        """Sort and show columns as before."""
+        """Sort and show columns and kinds as before."""
         self.table.arrange(state)
+        try:
+            self.filter.recall(dict(json.loads(state)))
+        except (ValueError, TypeError):
+            return
 
     # --- looking at the disk ------------------------------------------------------------------
 
@@ -217,7 +224,7 @@ class RunsPage(QWidget):
             self._workspace.refresh_runs()
 
     def _on_runs(self) -> None:
-        runs = self._workspace.last_runs
+        runs = self._workspace.listed.lines
         self.stack.setCurrentIndex(1 if runs else 0)
         for widget in (self.filter, self.count):
             widget.setVisible(bool(runs))
@@ -239,13 +246,13 @@ class RunsPage(QWidget):
         self.filter.words.selectAll()
 
     def _on_filter(self) -> None:
-        self.table.set_filter(*self.filter.values())
+        self.table.set_filter(self.filter.values())
         self._count()
 
     def _count(self) -> None:
-        shown, every = len(self.table.runs.rows), len(self._workspace.last_runs)
-        runs = "1 run" if every == 1 else f"{every:,} runs"
-        self.count.setText(runs if shown == every else f"{shown:,} of {runs}")
+        lines = self._workspace.listed.lines
+        shown, every = len(self.table.runs.rows), len(lines)
+        self.count.setText(counted(lines) if shown == every else f"{shown:,} of {counted(lines)}")
         self.rows.setCurrentIndex(1 if every and not shown else 0)
 
     def _on_selection(self) -> None:
@@ -261,9 +268,9 @@ class RunsPage(QWidget):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        paths = tuple(run.path for run in self.table.selected()[:MOST_COMPARED])
-        if paths:
-            self._reading = self._io.submit(partial(read_records, paths), "Reading runs")
+        lines = tuple(self.table.selected()[:MOST_COMPARED])
+        if lines:
+            self._reading = self._io.submit(partial(read_records, lines), "Reading runs")
             self._reading.finished.connect(self._on_read)
             self._reading.failed.connect(self._on_unreadable)
 
@@ -319,6 +326,22 @@ class RunsPage(QWidget):
 
     def _on_imported(self, path: Path) -> None:
         self._select_when_listed = path
+
+    # --- from elsewhere -----------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take run folders and adapters; folders of images go to the window."""
+        if taken_here(event.mimeData()) is not None:
+            event.acceptProposedAction()
+        else:
+            event.ignore()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Look at what was dropped."""
+        path = taken_here(event.mimeData())
+        if path is not None:
+            event.acceptProposedAction()
+            self.commands.take(path)
 
     # --- where else to go ---------------------------------------------------------------------
 

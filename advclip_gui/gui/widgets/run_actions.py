@@ -9,6 +9,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
 from advclip_gui.gui import theme
+from advclip_gui.gui.run_offers import refusals, with_adapter
 from advclip_gui.gui.run_text import CONTINUABLE
 from advclip_gui.gui.widgets.basics import Button, IconButton, TextLabel
 from advclip_gui.gui.widgets.run_curves import ROLES
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
     from advclip_gui.gui.widgets.run_table import RunTable
 
 _BUTTONS = (
-    ("probe", "Probe", "crosshairs-gps", "useInProbe", "Attack images with this run's adapter.", "Return"),
+    ("probe", "Probe", "crosshairs-gps", "useInProbe", "Attack images with these adapters.", "Return"),
     (
         *("evaluate", "Evaluate", "shield-check-outline", "evaluateRun"),
-        *("Measure the adapters of the runs selected, side by side.", ""),
+        *("Measure the adapters selected, side by side.", ""),
     ),
     ("go_on", "Continue", "play", "continueRun", "Go on training from the run's last checkpoint.", ""),
-    ("export", "Export…", "export-variant", "exportRun", "Write the adapter for other programs.", ""),
+    ("export", "Export…", "export-variant", "exportRun", "Write the adapters for other programs.", ""),
 )
 _SMALL = (
-    ("rename", "Rename", "pencil-outline", "renameRun", "Give the run another name (F2)", "F2"),
-    ("note", "Note…", "note-edit-outline", "noteRun", "Write something about the run (F4)", "F4"),
-    ("folder", "Open folder", "folder-open-outline", "openRunFolder", "Show the run's files", ""),
+    ("rename", "Rename", "pencil-outline", "renameRun", "Give it another name (F2)", "F2"),
+    ("note", "Note…", "note-edit-outline", "noteRun", "Write something about it (F4)", "F4"),
+    ("folder", "Open folder", "folder-open-outline", "openRunFolder", "Show its files", ""),
     (
         "bin",
         "Move to the bin",
         "trash-can-outline",
         "binRun",
-        "Move the runs selected to the bin (Del)",
+        "Move what is selected to the bin (Del)",
         "Del",
     ),
 )
@@ -55,6 +56,7 @@ class RunActions(QWidget):
         self._table = table
         self.actions: dict[str, QAction] = {}
         self.buttons: dict[str, Button | IconButton] = {}
+        self._tips: dict[str, str] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(look.m, 0, look.m, 0)
         row.setSpacing(look.s)
@@ -81,11 +83,13 @@ class RunActions(QWidget):
         button.clicked.connect(action.trigger)
         row.addWidget(button)
         self.actions[key], self.buttons[key] = action, button
+        self._tips[key] = button.toolTip()
 
     def menu(self) -> QMenu:
         """Make the table's context menu."""
         menu = QMenu(self._table)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)
         for key in ("probe", "evaluate", "go_on", "export"):
             menu.addAction(self.actions[key])
         menu.addSeparator()
@@ -100,44 +104,41 @@ class RunActions(QWidget):
             self.menu().popup(self._table.viewport().mapToGlobal(place))
 
     def show_state(self, runs: Sequence[RunSummary], record: RunRecord | None, *, training: bool) -> None:
-        """Offer what the runs selected allow; `record` is that of a single one, where it has been read."""
-        one = runs[0] if len(runs) == 1 else None
-        has_adapter = one is not None and one.has_adapter
-        stands = one is not None and one.state in CONTINUABLE
-        allowed = {
-            "probe": has_adapter,
-            "evaluate": any(run.has_adapter for run in runs) and _one_backbone(runs),
-            "go_on": stands and record is not None and record.has_checkpoint and not training,
-            "export": has_adapter,
-            "rename": one is not None,
-            "note": one is not None,
-            "folder": one is not None,
-            "bin": any(run.state != "running" for run in runs),
-        }
-        for key, enabled in allowed.items():
-            self.actions[key].setEnabled(enabled)
-            self.buttons[key].setEnabled(enabled)
+        """Offer what the selection allows; a tooltip says why something is not offered.
+
+        Args:
+            runs: what is selected.
+            record: of a single one, where its folder has been read.
+            training: whether this window trains.
+        """
+        for key, refusal in refusals(runs, record, training=training).items():
+            tip = refusal or self._tips[key]
+            self.actions[key].setEnabled(not refusal)
+            self.actions[key].setToolTip(tip)
+            self.buttons[key].setEnabled(not refusal)
+            self.buttons[key].setToolTip(tip)
+        several = len(with_adapter(runs)) > 1
+        for key, text, *_ in _BUTTONS[:2]:
+            title = f"Compare in {text}" if several else text
+            self.actions[key].setText(title)
+            self.buttons[key].setText(title)
         self.reason.setText(_reason(runs, record, training))
 
 
-def _one_backbone(runs: Sequence[RunSummary]) -> bool:
-    return len({repr(run.backbone_settings) for run in runs if run.has_adapter}) == 1
-
-
 def _reason(runs: Sequence[RunSummary], record: RunRecord | None, training: bool) -> str:
-    """Why something is not offered."""
+    """What is worth saying of the selection without being asked."""
     if not runs:
-        return "No run is selected."
+        return "Nothing is selected."
     if len(runs) > 1:
         most = len(ROLES)
         which = f"the first {most} are " if len(runs) > most else ""
-        return f"{len(runs):,} runs selected: {which}compared below."
+        adapters = sum(run.is_adapter for run in runs)
+        what = "adapters" if adapters == len(runs) else "runs" if not adapters else "rows"
+        return f"{len(runs):,} {what} selected: {which}compared below."
     run = runs[0]
-    if run.state in CONTINUABLE and record is not None:
-        if not record.has_checkpoint:
-            return "It left no checkpoint to continue from."
-        if training:
-            return "It can be continued when the run in training has ended."
-    if not run.has_adapter:
-        return "It has no adapter yet." if run.state == "running" else "It left no adapter."
-    return ""
+    told = refusals(runs, record, training=training)
+    if run.problem:
+        return ""  # a sentence below says it in full
+    if run.state in CONTINUABLE and told["go_on"]:
+        return told["go_on"]
+    return told["export"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 
-from advclip_gui.gui.run_text import STATES, moment, when, with_change
+from advclip_gui.gui.run_text import DASH, STATES, moment, when, with_change
 from advclip_gui.wording import PROTOCOL_SENTENCES, radius_text
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.run_list import RunSummary
 
-NAME, DATA, BACKBONE, METHOD, PROTOCOL, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE, NOTE = range(
-    13
+NAME, DATA, BACKBONE, METHOD, PROTOCOL, SHOTS, EPSILON, CLEAN, ROBUST, IMAGES, STARTED, STATE, NOTE, PART = (
+    range(14)
 )
-COLUMNS = range(NOTE + 1)
+COLUMNS = range(PART + 1)
 HEADS = (
-    ("Name", "The run's name; without one, its folder. F2 renames it."),
+    ("Name", "The run's or adapter's name, after that of its experiment. F2 renames it."),
     ("Data", "The image folder it was trained on."),
     ("Backbone", "The CLIP model under the adapter."),
     ("Method", "CLIP-LoRA has no adversary."),
@@ -35,13 +35,14 @@ HEADS = (
         "Accuracy under the final attack, an upper bound; in brackets the change from zero-shot.",
     ),
     ("n", "Test images in the final evaluation."),
-    ("Started", "When the run began."),
-    ("State", "Whether it can be used, continued, or still runs."),
-    ("Note", "What you wrote about the run."),
+    ("Started", "When the run began, or the adapter was opened."),
+    ("State", "Whether it is done, can be continued or still runs; or an adapter without a run."),
+    ("Note", "What you wrote about it."),
+    ("Experiment", "Which experiment the run is a part of."),
 )
 KEYS = (
     *("name", "data", "backbone", "method", "protocol", "shots", "epsilon"),
-    *("clean", "robust", "images", "started", "state", "note"),
+    *("clean", "robust", "images", "started", "state", "note", "experiment"),
 )
 """What a column is called in stored preferences."""
 WIDTHS = {
@@ -57,13 +58,15 @@ WIDTHS = {
     STARTED: 104,
     STATE: 132,
     NOTE: 160,
+    PART: 140,
 }
 """Where the window is narrow; the name takes the rest."""
 ROOMY = {DATA: 60, BACKBONE: 70, METHOD: 10, PROTOCOL: 10, CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 10}
 """What is added where the window is wide."""
 NAME_ROOM = 220
 """A wide window leaves the name at least this much."""
-HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE})
+HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE, PART})
+_UNSAID = "The adapter's files do not say."
 _FIGURES = frozenset({SHOTS, EPSILON, CLEAN, ROBUST, IMAGES})
 
 
@@ -80,20 +83,25 @@ def _state(run: RunSummary) -> str:
     return title
 
 
+def _radius(run: RunSummary) -> str:
+    return DASH if run.epsilon is None else radius_text(run.epsilon, run.norm)
+
+
 _SHOWN: dict[int, Callable[[RunSummary], str]] = {
-    NAME: lambda run: run.name,
-    DATA: lambda run: run.data,
-    BACKBONE: lambda run: run.backbone.removesuffix(" (bundled)"),
-    METHOD: lambda run: run.method,
-    PROTOCOL: lambda run: run.protocol.capitalize(),
-    SHOTS: lambda run: str(run.shots),
-    EPSILON: lambda run: radius_text(run.epsilon, run.norm).replace(" in ", " "),
+    NAME: lambda run: run.title,
+    DATA: lambda run: run.data or DASH,
+    BACKBONE: lambda run: run.backbone.removesuffix(" (bundled)") or DASH,
+    METHOD: lambda run: run.method or DASH,
+    PROTOCOL: lambda run: run.protocol.capitalize() or DASH,
+    SHOTS: lambda run: DASH if run.shots is None else str(run.shots),
+    EPSILON: lambda run: _radius(run).replace(" in ", " "),
     CLEAN: lambda run: with_change(run.clean, run.zero_shot_clean),
     ROBUST: lambda run: with_change(run.robust, run.zero_shot_robust),
     IMAGES: lambda run: "–" if run.n is None else f"{run.n:,}",
     STARTED: lambda run: when(run.started),
     STATE: _state,
     NOTE: lambda run: run.note.split("\n", 1)[0],
+    PART: lambda run: run.part_of,
 }
 
 
@@ -107,8 +115,8 @@ def _known(value: float | None) -> float:
 
 
 _SORTED: dict[int, Callable[[RunSummary], float]] = {
-    SHOTS: lambda run: float(run.shots),
-    EPSILON: lambda run: run.epsilon,
+    SHOTS: lambda run: _known(run.shots),
+    EPSILON: lambda run: _known(run.epsilon),
     CLEAN: lambda run: _known(run.clean),
     ROBUST: lambda run: _known(run.robust),
     IMAGES: lambda run: _known(run.n),
@@ -125,26 +133,27 @@ def explained(run: RunSummary, column: int) -> str:
     """A cell's tooltip."""
     if column == STATE:
         steps = f" Step {run.step:,} of {run.total_steps:,}." if run.state == "running" else ""
-        return STATES[run.state][3] + steps
+        return (run.problem or STATES[run.state][3]) + steps
     if column == STARTED:
-        return moment(run.started)
+        return f"Opened {moment(run.started)}" if run.is_adapter else moment(run.started)
     if column in {CLEAN, ROBUST}:
         return _figure(run, column)
     if column == PROTOCOL:
-        return PROTOCOL_SENTENCES[run.protocol]
-    if column == EPSILON:
-        return radius_text(run.epsilon, run.norm)
+        return PROTOCOL_SENTENCES.get(run.protocol, _UNSAID)
     if column == NAME:
-        return "\n".join(part for part in (run.name, str(run.path), run.note) if part)
-    if column == BACKBONE:
-        return run.backbone
-    return run.note if column == NOTE else shown(run, column)
+        part = f"Part of the experiment {run.part_of}" if run.part_of else ""
+        return "\n".join(line for line in (run.name, part, str(run.path), run.note) if line)
+    if column == NOTE:
+        return run.note
+    told = {BACKBONE: run.backbone, EPSILON: _radius(run)}.get(column) or shown(run, column)
+    return _UNSAID if told == DASH else told
 
 
 def _figure(run: RunSummary, column: int) -> str:
     share, base = (run.clean, run.zero_shot_clean) if column == CLEAN else (run.robust, run.zero_shot_robust)
     if share is None:
-        return "This run has no final evaluation."
+        return _UNSAID if run.is_adapter else "This run has no final evaluation."
     before = "" if base is None else f"Zero-shot: {100 * base:.1f} %. "
-    told = f"{before}This adapter: {100 * share:.1f} % of {run.n or 0:,} test images."
-    return f"{told} {PROTOCOL_SENTENCES[run.protocol]}"
+    images = f"{run.n:,} test images" if run.n else "its test images"
+    told = f"{before}This adapter: {100 * share:.1f} % of {images}."
+    return f"{told} {PROTOCOL_SENTENCES.get(run.protocol, '')}".rstrip()

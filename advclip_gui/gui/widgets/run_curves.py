@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.run_record import RunRecord
     from advclip_gui.gui.widgets.plot_series import Style
+    from advclip_gui.settings import RunSettings
 
 ROLES = ("robust", "clean", "adversarial", "violet", "amber", "rose", "sky")
 """Colours of the lines, in the order of the table; more runs than these are not compared."""
 
+_WITHOUT_RUN = "An adapter without its run has no curves."
 _TITLE = "Accuracy while training"
 
 
@@ -73,20 +75,20 @@ class RunCurves(UntitledCard):
 
     def _draw(self, _kind: str = "") -> None:
         kind, marks = self.kind.value(), self.marks(self._runs)
-        names = [run.name for run in self._runs]
-        tags = {run.path: self._tag(run) for run in self._runs if run.path in self._records}
+        names = [run.title for run in self._runs]
+        tags = {run.path: self._tag(run) for run in self._runs if self._settings(run) is not None}
         mixed = len(set(tags.values())) > 1
         baselines: dict[tuple[float, str], bool] = {}
         notes: set[str] = set()
         self.plot.clear()
         for run in self._runs:
             record, role = self._records.get(run.path), marks.get(run.path)
-            if record is None or role is None:
+            if record is None or role is None or run.path not in tags:
                 continue
             curve, baseline = record.curve(kind), record.baseline(kind)
             if not curve.steps:
                 continue
-            label = run.name if names.count(run.name) == 1 else run.path.name
+            label = run.title if names.count(run.title) == 1 else run.path.name
             if mixed:
                 label = f"{label} ({tags[run.path]})"
             interval = (curve.low, curve.high) if len(self._runs) == 1 else None
@@ -110,13 +112,19 @@ class RunCurves(UntitledCard):
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
         sentence = "No run is selected." if not self._runs else ""
         if self._missing():
-            sentence = "No accuracy was measured in training."
+            alone = all(run.is_adapter for run in self._runs)
+            sentence = _WITHOUT_RUN if alone else "No accuracy was measured in training."
         self.sentence.setText(sentence)
         self.stack.setCurrentIndex(1 if sentence else 0)
 
     def _tag(self, run: RunSummary) -> str:
-        settings = self._records[run.path].settings
-        return figure_tag(settings.protocol, settings.monitor.norm)
+        settings = self._settings(run)
+        return "" if settings is None else figure_tag(settings.protocol, settings.monitor.norm)
+
+    def _settings(self, run: RunSummary) -> RunSettings | None:
+        """Of a run whose folder has been read; an adapter without its run has no curve to label."""
+        record = self._records.get(run.path)
+        return None if record is None or run.is_adapter else record.settings
 
     def _name(self, tags: set[str]) -> None:
         """Say protocol and norm in the title, or that there are several, and what may not be compared."""
@@ -133,8 +141,8 @@ class RunCurves(UntitledCard):
             self.plot.set_series("clip-lora", curve.steps, curve.shares, "CLIP-LoRA", "marked", "amber")
 
     def _steps_of(self, run: RunSummary) -> int:
-        record = self._records.get(run.path)
-        return record.settings.total_steps if record is not None else 0
+        settings = self._settings(run)
+        return settings.total_steps if settings is not None else 0
 
     def _missing(self) -> bool:
         """Whether the runs have been read and have no curve."""
@@ -143,6 +151,8 @@ class RunCurves(UntitledCard):
 
 
 def _note(record: RunRecord, kind: str) -> str:
+    if record.settings is None:
+        return ""
     monitor = record.settings.monitor
     images = next((event["n"] for event in record.metrics if event.get("event") == "eval"), monitor.images)
     if kind == "clean":

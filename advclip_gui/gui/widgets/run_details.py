@@ -12,8 +12,8 @@ from advclip_gui.gui.run_text import STATES, moment
 from advclip_gui.gui.widgets.basics import Card, IconButton, Muted
 from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.figure_table import FigureTable
-from advclip_gui.run_words import why_not_comparable
-from advclip_gui.settings_text import differences, titled_values
+from advclip_gui.gui.widgets.run_differences import what_differs
+from advclip_gui.settings_text import titled_values
 from advclip_gui.wording import figure_tag, kept_text, not_comparable
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ class RunDetails(Card):
         self.table.setVisible(bool(known))
         if not known:
             self.set_title("Settings")
-            self.sentence.setText("Reading …" if runs else "Select a run; several to compare them.")
+            unread = " ".join(run.problem for run in runs if run.problem)
+            self.sentence.setText(
+                unread or "Reading …" if runs else "Select a run or an adapter; several to compare them."
+            )
         elif len(known) == 1:
             self._show_one(*known[0])
         else:
@@ -68,32 +71,28 @@ class RunDetails(Card):
 
     def _show_one(self, run: RunSummary, record: RunRecord) -> None:
         self.set_title("Settings")
-        self.sentence.setText(run_sentence(run, record))
-        rows = [(title, value) for title, value in titled_values(record.settings).items()]
-        self.table.set_rows(("Setting", "Value"), rows)
+        self.sentence.setText(line_sentence(run, record))
+        settings = {} if record.settings is None else titled_values(record.settings)
+        # A run's settings say it all; an adapter may have none.
+        facts = record.facts if run.is_adapter else {}
+        self.table.set_rows(("Setting", "Value"), list({**facts, **settings}.items()))
         self.place.setText(str(run.path))
 
     def _compare(self, known: Sequence[tuple[RunSummary, RunRecord]]) -> None:
         self.set_title("What differs")
-        settings_of = [record.settings for _, record in known]
-        rows, warning = differences(settings_of), why_not_comparable(settings_of)
-        several = "Both runs" if len(known) == 2 else f"All {len(known)} runs"
+        sentence, rows = what_differs(known)
         self.table.setVisible(bool(rows))
+        self.sentence.setText(sentence)
         if not rows:
-            self.sentence.setText(f"{several} have the same settings.")
             return
-        settings = "setting" if len(rows) == 1 else "settings"
-        self.sentence.setText(f"{several} agree in all but {len(rows)} {settings}. {warning}".rstrip())
-        self.table.set_rows(
-            ("Setting", *(run.name for run, _ in known)), [(title, *values) for title, values in rows]
-        )
+        self.table.set_rows(("Setting", *(run.title for run, _ in known)), rows)
         header = self.table.horizontalHeader()
         header.setTextElideMode(Qt.TextElideMode.ElideRight)
         header.setMinimumSectionSize(_NARROWEST)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         for column, (run, _) in enumerate(known, start=1):
-            self.table.horizontalHeaderItem(column).setToolTip(run.name)
+            self.table.horizontalHeaderItem(column).setToolTip(run.title)
 
 
 class NoteLine(QWidget):
@@ -122,13 +121,22 @@ class NoteLine(QWidget):
         self.setVisible(bool(note))
 
 
+def line_sentence(run: RunSummary, record: RunRecord) -> str:
+    """Say in words how a run stands and what it has reached, or what is known of an adapter."""
+    return adapter_sentence(run) if run.is_adapter else run_sentence(run, record)
+
+
 def run_sentence(run: RunSummary, record: RunRecord) -> str:
     """Say in words how a run stands and what it has reached."""
     title, _, _, meaning = STATES[run.state]
     parts = [f"{title}: {record.message}" if record.message else meaning]
     result, settings = record.result or {}, record.settings
+    if settings is None:
+        return " ".join(parts)
+    if run.part_of:
+        parts.append(f"Part of the experiment {run.part_of}.")
     if run.clean is not None and run.robust is not None:
-        tag = figure_tag(settings.protocol, settings.monitor.norm)
+        tag = figure_tag(settings.protocol, run.norm)
         parts.append(f"{_figures(result.get('adapter') or {}, run.clean, run.robust)} ({tag}).")
         plain = result.get("clip_lora")
         if isinstance(plain, dict):
@@ -138,9 +146,22 @@ def run_sentence(run: RunSummary, record: RunRecord) -> str:
     parts += [part for part in (kept_text(result, settings), not_comparable(settings.protocol)) if part]
     steps = [event.get("step", 0) for event in record.metrics]
     if run.state != "finished" and steps:
-        parts.append(f"Step {max(steps):,} of {record.settings.total_steps:,}.")
+        parts.append(f"Step {max(steps):,} of {settings.total_steps:,}.")
     if run.started:
         parts.append(f"Started {moment(run.started)}.")
+    return " ".join(parts)
+
+
+def adapter_sentence(line: RunSummary) -> str:
+    """Say in words what is known of an adapter without its run."""
+    parts = [STATES[line.state][3]]
+    if line.clean is not None and line.robust is not None:
+        tag = f" ({figure_tag(line.protocol, line.norm)})" if line.protocol else ""
+        parts.append(f"Clean {percent(line.clean)}, robust {percent(line.robust)}{tag}, as its card says.")
+    elif not line.method:
+        parts.append("Nothing is known of its training.")
+    parts += [not_comparable(line.protocol)] if not_comparable(line.protocol) else []
+    parts.append(f"Opened {moment(line.started)}.")
     return " ".join(parts)
 
 

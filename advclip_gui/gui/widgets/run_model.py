@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QColor, QFont, QIcon
 
 from advclip_gui.gui import theme
-from advclip_gui.gui.run_text import STATES
+from advclip_gui.gui.run_text import ADAPTER_ICON, STATES
 from advclip_gui.gui.widgets.run_columns import (
     COLUMNS,
     HEADS,
@@ -38,6 +39,38 @@ _FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.
 _NAME_FLAGS = _FLAGS | Qt.ItemFlag.ItemIsEditable
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is shown; "" is any.
+
+    Attributes:
+        words: all of them occur somewhere in what the list says.
+        kind: "run" or "adapter".
+        parts: whether runs that are parts of experiments pass.
+    """
+
+    words: str = ""
+    state: str = ""
+    method: str = ""
+    kind: str = ""
+    parts: bool = True
+
+    def passes(self, run: RunSummary) -> bool:
+        """Whether a line passes, but for the words."""
+        if run.part_of and not self.parts:
+            return False
+        if self.kind and run.is_adapter != (self.kind == "adapter"):
+            return False
+        return self.state in ("", run.state) and self.method in ("", run.method)
+
+
+def _sign(run: RunSummary, mark: str | None) -> QIcon:
+    """Before the name: an adapter without a run looks other than a run; in colour where it is compared."""
+    if run.is_adapter:
+        return theme.icon(ADAPTER_ICON, mark or "text_muted")
+    return theme.icon("circle" if mark else "circle-outline", mark or "border_strong")
+
+
 class RunsModel(QAbstractTableModel):
     """One row per run that passes the filter; runs on the plot carry the colour of their line."""
 
@@ -51,7 +84,7 @@ class RunsModel(QAbstractTableModel):
         self._rows: list[RunSummary] = []
         self._searched: dict[Path, tuple[RunSummary, str]] = {}
         self._marks: dict[Path, str] = {}
-        self._words, self._state, self._method = "", "", ""
+        self._filter = Filter()
         self.sorting = (STARTED, Qt.SortOrder.DescendingOrder)
 
     @property
@@ -69,10 +102,10 @@ class RunsModel(QAbstractTableModel):
         self._every = tuple(runs)
         self._arrange()
 
-    def set_filter(self, words: str, state: str = "", method: str = "") -> None:
-        """Show only runs that contain every word, in one state and of one method; "" is any."""
-        if (words, state, method) != (self._words, self._state, self._method):
-            self._words, self._state, self._method = words, state, method
+    def set_filter(self, wanted: Filter) -> None:
+        """Show only what passes."""
+        if wanted != self._filter:
+            self._filter = wanted
             self._arrange()
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -94,14 +127,15 @@ class RunsModel(QAbstractTableModel):
         self.endResetModel()
 
     def _passes(self, run: RunSummary) -> bool:
-        if self._state not in ("", run.state) or self._method not in ("", run.method):
+        wanted = self._filter
+        if not wanted.passes(run):
             return False
-        if not self._words.strip():
+        if not wanted.words.strip():
             return True
         known = self._searched.get(run.path)
         if known is None or known[0] is not run:
             known = self._searched[run.path] = (run, searched(run))
-        return all(word in known[1] for word in self._words.casefold().split())
+        return all(word in known[1] for word in wanted.words.casefold().split())
 
     def set_marks(self, marks: Mapping[Path, str]) -> None:
         """Set the colour role of the runs on the plot."""
@@ -152,8 +186,10 @@ class RunsModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """What a cell shows and explains."""
         run, column = self._rows[index.row()], index.column()
-        if role == Qt.ItemDataRole.DisplayRole or (role == Qt.ItemDataRole.EditRole and column == NAME):
+        if role == Qt.ItemDataRole.DisplayRole:
             return shown(run, column)
+        if role == Qt.ItemDataRole.EditRole and column == NAME:
+            return run.name
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return alignment(column)
         if role == RUN_ROLE:
@@ -164,8 +200,7 @@ class RunsModel(QAbstractTableModel):
             if column == STATE:
                 return theme.icon(STATES[run.state][1], STATES[run.state][2])
             if column == NAME:
-                mark = self._marks.get(run.path)
-                return theme.icon("circle" if mark else "circle-outline", mark or "border_strong")
+                return _sign(run, self._marks.get(run.path))
         if role == Qt.ItemDataRole.FontRole and column == NAME:
             return theme.current().font(weight=QFont.Weight.DemiBold)
         if role == Qt.ItemDataRole.ForegroundRole and column == STATE:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QResizeEvent
 
     from advclip_gui.engine.run_list import RunSummary
+    from advclip_gui.gui.widgets.run_model import Filter
 
 __all__ = ["RUN_ROLE", "RunTable"]
 
@@ -127,11 +128,11 @@ class RunTable(QTableView):
         self._quiet = False
         self.selection_changed.emit()
 
-    def set_filter(self, words: str, state: str = "", method: str = "") -> None:
-        """Show only the runs that contain every word, in one state and of one method."""
+    def set_filter(self, wanted: Filter) -> None:
+        """Show only what passes."""
         before = [run.path for run in self.selected()]
         self._quiet = True
-        self.runs.set_filter(words, state, method)
+        self.runs.set_filter(wanted)
         self._select_something()
         self._quiet = False
         if [run.path for run in self.selected()] != before:
