@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from advclip_gui.commands.experiment_definition import read_definition
 from advclip_gui.commands.models import have_weights
 from advclip_gui.commands.options import DebugOption, DownloadOption, JsonOption, check_json_place
 from advclip_gui.commands.output import table, write_json
 from advclip_gui.commands.watcher import Watcher
 from advclip_gui.engine.control import Cancelled
-from advclip_gui.engine.errors import CheckpointError, SettingsError
+from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.experiments.definition import METHODS, ExperimentSettings
 from advclip_gui.engine.experiments.events import CellDone, ExperimentProgress
 from advclip_gui.engine.experiments.figures import read_figures
 from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root, new_experiment_dir
-from advclip_gui.engine.experiments.presets import EXPERIMENTS, PRESET_NAMES, cross_dataset
+from advclip_gui.engine.experiments.presets import PRESET_NAMES
 from advclip_gui.engine.experiments.tables import HEAD, SUFFIXES, as_json, cells_of, save_all, save_figures
 from advclip_gui.engine.transfer_meter import duration
+from advclip_gui.presets import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from advclip_gui.engine.control import Control
     from advclip_gui.engine.events import Event
     from advclip_gui.engine.experiments.figures import Figures
+    from advclip_gui.engine.session import Session
 
 experiment = typer.Typer(
     help="Run a recipe over shots, seeds and methods; ends in one table and one plot.",
@@ -43,7 +45,22 @@ PresetOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A definition, as 'new' writes it.")
 ]
-DataOption = Annotated[str, typer.Option("--data", metavar="FOLDER", help="The images to train on.")]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        help="The images to train on; without --preset or --config, the paper's experiment on them.",
+    ),
+]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"What every run does, but for its data: {', '.join(PRESETS)}, or a settings file.",
+    ),
+]
 TargetOption = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="FOLDER", help="Other images to test on; may be repeated."),
@@ -72,23 +89,53 @@ def run_command(
     preset: PresetOption = "",
     config: ConfigOption = None,
     data: DataOption = "",
+    recipe: RecipeOption = "",
     target: TargetOption = None,
     shots: ShotsOption = "",
     seeds: SeedsOption = "",
     methods: MethodsOption = "",
     assignments: SetOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="CELL", help="Do this part alone, as 'status' names it; may be repeated."
+        ),
+    ] = None,
     download: DownloadOption = False,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Do what is left of an experiment. Ctrl+C cancels; the same command later goes on from there."""
+    """Do what is left of an experiment. Ctrl+C cancels; the same command later goes on from there.
+
+    The paper's experiment on a folder: 1, 2, 4, 8, 16 shots; three seeds; zero-shot, CLIP-LoRA, AdvCLIP-LoRA:
+
+        advclip-gui experiment run --data FOLDER
+
+    Three numbers of shots, five seeds, and the authors' protocol instead of the sound one:
+
+        advclip-gui experiment run --data FOLDER --recipe released --shots 1,4,16 --seeds 1,2,3,4,5
+
+    Base to new classes; then trained on one folder and tested on two others:
+
+        advclip-gui experiment run --preset base-to-new --data FOLDER
+
+        advclip-gui experiment run --data FOLDER --target OTHER --target ANOTHER
+
+    Go on with one that was cut off; run a part that failed again:
+
+        advclip-gui experiment run DIR
+
+        advclip-gui experiment run DIR --only clip-lora-4-shots-seed-2
+    """
     check_json_place(json_file)
-    given = _definition(preset, config, data, target, shots, seeds, methods, assignments)
+    given = read_definition(preset, config, data, recipe, target, shots, seeds, methods, assignments)
     place = _existing(folder) if folder is not None else None
     if given is None:
         if place is None:
             raise typer.BadParameter(
-                "give the folder of an experiment, or --preset, or --config.", param_hint="'DIR'"
+                "give --data for the paper's experiment, or --preset, or --config, or the folder of one that "
+                "was begun.",
+                param_hint="'DIR'",
             )
         given = place.settings()
     path = place.path if place is not None else folder or new_experiment_dir(given)
@@ -99,8 +146,12 @@ def run_command(
 
         typer.echo(f"Experiment folder: {path}", err=True)
         session = Session(given.base.device)
+        if place is None:
+            typer.echo(f"{amount(given, session, watcher.starting)}.", err=True)
         try:
-            result = run_experiment(given, session=session, control=watcher.control, path=path)
+            result = run_experiment(
+                given, session=session, control=watcher.control, path=path, only=only or ()
+            )
         except Cancelled:
             typer.echo(f"What is done is kept. To go on: advclip-gui experiment run '{path}'", err=True)
             raise
@@ -119,6 +170,7 @@ def new_command(
     preset: PresetOption = "",
     config: ConfigOption = None,
     data: DataOption = "",
+    recipe: RecipeOption = "",
     target: TargetOption = None,
     shots: ShotsOption = "",
     seeds: SeedsOption = "",
@@ -129,9 +181,9 @@ def new_command(
 ) -> None:
     """Write a definition to look at or change before it is run; nothing is trained."""
     check_json_place(json_file)
-    given = _definition(preset, config, data, target, shots, seeds, methods, assignments)
+    given = read_definition(preset, config, data, recipe, target, shots, seeds, methods, assignments)
     if given is None:
-        raise typer.BadParameter("give --preset or --config.", param_hint="'--preset'")
+        raise typer.BadParameter("give --data, --preset or --config.", param_hint="'--preset'")
     place = ExperimentFolder(folder)
     place.define(given)
     steps, runs = given.total_steps, len(given.cells)
@@ -152,10 +204,13 @@ def status_command(folder: FolderArgument, json_file: JsonOption = None, debug: 
     typer.echo(f"{figures.title}: {words.get(state, state)}, {figures.done} of {figures.total} done.")
     for title, sentence in figures.failed.items():
         typer.echo(f"{title} failed: {sentence}")
+        key = figures.failed_keys[title]
+        typer.echo(f"  To run it again alone: advclip-gui experiment run '{folder}' --only {key}")
     if not figures.failed and place.state_message():
         typer.echo(place.state_message())
     told = {"folder": place.path, "state": state, "message": place.state_message()}
     counts = {"done": figures.done, "total": figures.total, "failed": figures.failed}
+    counts["failed_cells"] = figures.failed_keys
     write_json(json_file, "experiment status", {**told, **counts})
 
 
@@ -202,6 +257,20 @@ def show(figures: Figures) -> None:
         typer.echo(f"{title} failed: {sentence}")
 
 
+def amount(settings: ExperimentSettings, session: Session, control: Control) -> str:
+    """Say what is to be done: "30 trainings, 93,000 steps, about 3 to 8 h on this device"."""
+    from advclip_gui.engine.experiments.earlier import earlier_runs
+    from advclip_gui.engine.experiments.estimate import estimate
+
+    counts = [f"{len(settings.cells):,} trainings", f"{settings.total_steps:,} steps"]
+    found = estimate(
+        settings,
+        lambda recipe: session.describe(recipe, control),
+        earlier=earlier_runs(settings.base, session.device_text),
+    )
+    return ", ".join([*counts, f"{found.text} on this device"] if found.text else counts)
+
+
 def _plain(text: str) -> str:
     """In letters every terminal has."""
     return text.replace("L∞", "Linf").replace("±", "+-").replace("–", "-")
@@ -232,71 +301,6 @@ def cell_line(event: CellDone) -> str:
     )
     left = f", about {duration(event.seconds_left)} left" if event.seconds_left else ""
     return f"{event.title}: {figures}  [{event.ended} of {event.total} done{left}]"
-
-
-# --- reading the command line -----------------------------------------------------------------
-
-
-def _definition(
-    preset: str,
-    config: Path | None,
-    data: str,
-    target: Sequence[str] | None,
-    shots: str,
-    seeds: str,
-    methods: str,
-    assignments: Sequence[str] | None,
-) -> ExperimentSettings | None:
-    """The experiment that is meant; None where only a folder is given.
-
-    Raises:
-        typer.BadParameter, SettingsError: the arguments do not fit together, or a value is wrong.
-    """
-    if preset and config is not None:
-        raise typer.BadParameter("give one of --preset and --config, not both.", param_hint="'--preset'")
-    values: dict[str, Any] = {}
-    for key, text, whole in (("shots", shots, True), ("seeds", seeds, True), ("methods", methods, False)):
-        if text:
-            values[key] = _parts(text, f"--{key}", whole)
-    if data:
-        values["base.data.folder"] = data
-    for assignment in assignments or ():
-        key, separator, value = assignment.partition("=")
-        if not separator:
-            raise typer.BadParameter(f"'{assignment}' is not of the form key=value.", param_hint="'--set'")
-        values[key.strip()] = value.strip()
-    if not preset and config is None:
-        if values or target:
-            raise typer.BadParameter(
-                "an experiment goes on as it was begun; to define a new one, give --preset or --config.",
-                param_hint="'--preset'",
-            )
-        return None
-    if preset and preset not in PRESET_NAMES:
-        raise typer.BadParameter(
-            f"there is no experiment '{preset}'; take one of {', '.join(PRESET_NAMES)}.",
-            param_hint="'--preset'",
-        )
-    try:
-        if preset == "cross-dataset":
-            given = cross_dataset(tuple(target or ()))
-        else:
-            given = EXPERIMENTS[preset] if config is None else ExperimentSettings.from_file(config)
-            if target:
-                values["targets"] = list(target)
-        return given.with_values(values)
-    except SettingsError as error:
-        if config is not None and not values:
-            raise
-        raise typer.BadParameter(error.message, param_hint="'--preset'") from error
-
-
-def _parts(text: str, option: str, whole: bool) -> list[Any]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or (whole and not all(part.isdecimal() for part in parts)):
-        what = "whole numbers, such as 1,2,4" if whole else f"some of {', '.join(METHODS)}"
-        raise typer.BadParameter(f"'{text}' are not {what}.", param_hint=f"'{option}'")
-    return [int(part) for part in parts] if whole else parts
 
 
 def _existing(folder: Path) -> ExperimentFolder | None:

@@ -20,6 +20,8 @@ class ExperimentJob:
 
     settings: ExperimentSettings
     path: Path
+    only: tuple[str, ...] = ()
+    """Keys of the cells to do now; empty does all."""
     title: str = "Experiment"
     priority: int = Priority.TRAINING
     serves: ClassVar[bool] = True
@@ -28,20 +30,35 @@ class ExperimentJob:
         """Return the engine's ExperimentResult; while a cell trains, the session offers its adapter."""
         from advclip_gui.engine.experiments.run import run_experiment
 
-        return run_experiment(self.settings, session=session, control=control, path=self.path)
+        return run_experiment(self.settings, session=session, control=control, path=self.path, only=self.only)
 
 
 @dataclass
 class EstimateJob:
-    """Trainings, steps and time of an experiment."""
+    """Trainings, steps and time of an experiment.
+
+    Attributes:
+        classes: of the data.
+        images: to test on, None where nobody has counted them.
+        root: where earlier runs are, None for the platform's place.
+    """
 
     settings: ExperimentSettings
     classes: int = 10
+    images: int | None = None
+    root: Path | None = None
     title: str = "Experiment estimate"
     priority: int = Priority.INTERACTIVE
 
     def run(self, session: Any, control: Control) -> object:
         """Return the engine's Estimate."""
+        from advclip_gui.engine.experiments.earlier import earlier_runs
         from advclip_gui.engine.experiments.estimate import estimate
 
-        return estimate(self.settings, lambda recipe: session.describe(recipe, control, classes=self.classes))
+        return estimate(
+            self.settings,
+            lambda recipe: session.describe(recipe, control, classes=self.classes),
+            classes=self.classes,
+            images=self.images,
+            earlier=earlier_runs(self.settings.base, session.device_text, self.root),
+        )

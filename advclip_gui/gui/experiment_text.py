@@ -10,6 +10,7 @@ from advclip_gui.wording import radius_text
 
 if TYPE_CHECKING:
     from advclip_gui.engine.experiments.definition import ExperimentSettings
+    from advclip_gui.engine.experiments.estimate import Estimate
     from advclip_gui.engine.experiments.events import ExperimentProgress
     from advclip_gui.engine.experiments.figures import Figures
     from advclip_gui.settings import RunSettings
@@ -39,12 +40,12 @@ def summary_text(settings: ExperimentSettings) -> str:
     return "\n\n".join(lines)
 
 
-def amount_text(settings: ExperimentSettings, seconds: float | None) -> str:
-    """Say how much it is: "30 trainings, 93,000 steps, about 14 h on this device"."""
+def amount_text(settings: ExperimentSettings, found: Estimate | None = None) -> str:
+    """Say how much it is: "30 trainings, 93,000 steps, about 9 to 14 h on this device"."""
     count = len(settings.cells)
     parts = [f"{count:,} training{'s' * (count != 1)}", f"{settings.total_steps:,} steps"]
-    if seconds is not None:
-        parts.append(f"roughly {duration(seconds)} on this device")
+    if found is not None and found.text:
+        parts.append(f"{found.text} on this device")
     return ", ".join(parts)
 
 

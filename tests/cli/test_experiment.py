@@ -54,7 +54,9 @@ def test_a_run_ends_in_a_table_and_is_not_done_again(
     result = json.loads(told.read_text(encoding="utf-8"))
     assert result["state"] == "finished"
     assert len(result["rows"]) == 5
-    assert {"table.csv", "table.md", "table.tex", "plot.svg", "plot.png"} <= {p.name for p in out.iterdir()}
+    assert {"table.csv", "table.md", "table.tex", "plot.svg", "plot.png", "plot.pdf"} <= {
+        p.name for p in out.iterdir()
+    }
     again = program("experiment", "run", out)
     assert again.status == 0
     assert len(stand_in) == 4
@@ -116,7 +118,9 @@ def test_a_failure_is_an_exit_status_and_a_sentence(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run",), "give the folder"),
+        (("run",), "the folder of one that was begun"),
+        (("run", "--recipe", "best"), "there is no recipe 'best'"),
+        (("run", "--recipe", "plain"), "inner_steps is 0"),
         (("run", "--preset", "nothing"), "there is no experiment 'nothing'"),
         (("run", "--preset", "demo", "--shots", "one"), "whole numbers"),
         (("run", "--preset", "demo", "--methods", "best"), "zero-shot"),
@@ -161,3 +165,69 @@ def test_cross_dataset_takes_its_folders(program: Callable[..., Any], tmp_path: 
     assert made.status == 0
     settings = ExperimentSettings.from_file(tmp_path / "e" / "experiment.toml")
     assert (settings.kind, settings.targets) == ("cross-dataset", ("a", "b"))
+
+
+def test_one_command_is_the_papers_experiment_on_a_folder(
+    program: Callable[..., Any], tmp_path: Path, photos: Path
+) -> None:
+    """Nothing is written first, and nothing but the folder is said."""
+    made = program("experiment", "new", tmp_path / "e", "--data", photos)
+    assert "30 trainings, 93,000 steps" in made.out
+    settings = ExperimentSettings.from_file(tmp_path / "e" / "experiment.toml")
+    assert (settings.kind, settings.shots, settings.seeds) == ("few-shot", (1, 2, 4, 8, 16), (1, 2, 3))
+    assert settings.methods == ("zero-shot", "clip-lora", "advclip-lora")
+    assert (settings.base.data.folder, settings.base.protocol) == (str(photos), "sound")
+    assert (settings.base.backbone.name, settings.base.lora.rank) == ("ViT-B-32", 2)
+    program("experiment", "new", tmp_path / "f", "--data", photos, "--recipe", "released", "--target", "x")
+    other = ExperimentSettings.from_file(tmp_path / "f" / "experiment.toml")
+    assert (other.kind, other.targets, other.shots) == ("cross-dataset", ("x",), (16,))
+    assert (other.base.protocol, other.base.data.folder) == ("released", str(photos))
+    program("experiment", "new", tmp_path / "g", "--data", photos, "--recipe", "demo", "--shots", "3,1,32")
+    own = ExperimentSettings.from_file(tmp_path / "g" / "experiment.toml")
+    assert (own.shots, own.base.data.folder) == ((1, 3, 32), str(photos))
+    assert own.evaluation.epsilon == own.base.monitor.epsilon
+
+
+def test_the_amount_is_said_first(program: Callable[..., Any], tmp_path: Path) -> None:
+    begun = program("experiment", "run", tmp_path / "e", *TINY)
+    assert "4 trainings, 80 steps, about" in begun.err or "4 trainings, 80 steps, up to" in begun.err
+    assert "trainings" not in program("experiment", "run", tmp_path / "e").err
+
+
+def test_what_the_data_cannot_give_is_refused_before_anything(
+    program: Callable[..., Any], tmp_path: Path, photos: Path, stand_in: list[str]
+) -> None:
+    refused = program("experiment", "run", tmp_path / "e", *TINY, "--data", photos, "--shots", "1,5")
+    assert refused.status == 1
+    assert "'black_cat' (4), 'dog' (4) have fewer training images than the 5 shots" in refused.err
+    assert "Lower the shots to 4" in refused.err
+    assert stand_in == []
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_failed_part_is_named_and_run_again_alone(
+    program: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: list[str]
+) -> None:
+    worked = run.train
+
+    def fail(settings: Any, *, run_dir: Path, **others: Any) -> RunResult:
+        if run_dir.name.startswith("clip"):
+            raise MemoryError("no room")
+        return worked(settings, run_dir=run_dir, **others)
+
+    monkeypatch.setattr(run, "train", fail)
+    out = tmp_path / "e"
+    done = program("experiment", "run", out, *TINY)
+    assert "2 of 5 could not be done; the first, CLIP-LoRA, 1 shot, seed 0: MemoryError" in done.err
+    monkeypatch.setattr(run, "train", worked)
+    key = "clip-lora-2-shots-seed-0"
+    status = program("experiment", "status", out)
+    assert f"advclip-gui experiment run '{out}' --only {key}" in status.out
+    stand_in.clear()
+    assert program("experiment", "run", out, "--only", key).status == 1
+    assert stand_in == [key]
+    status = program("experiment", "status", out)
+    assert "4 of 5 done" in status.out
+    assert key not in status.out
+    wrong = program("experiment", "run", out, "--only", "clip")
+    assert "The experiment has no cell 'clip'. A cell is called clip-lora-1-shots-seed-0" in wrong.err

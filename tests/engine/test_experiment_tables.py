@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 import re
 import statistics
 import xml.etree.ElementTree as ElementTree
+import zlib
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +19,10 @@ from PIL import Image
 
 from advclip_gui.engine.errors import SettingsError
 from advclip_gui.engine.experiments.definition import ExperimentSettings
-from advclip_gui.engine.experiments.figures import HARMONIC, Figures, Row, Spread, read_figures
+from advclip_gui.engine.experiments.figures import AVERAGE, HARMONIC, Figures, Row, Spread, read_figures
 from advclip_gui.engine.experiments.folder import ExperimentFolder
 from advclip_gui.engine.experiments.plot import DARK, plot_png, plot_svg
+from advclip_gui.engine.experiments.plot_pdf import plot_pdf
 from advclip_gui.engine.experiments.tables import (
     SUFFIXES,
     as_csv,
@@ -113,10 +117,26 @@ def test_latex_is_escaped(figures: Figures) -> None:
         r"a\_b \& 50\% \textbackslash{}x\{y\}\textasciitilde{}\textasciicircum{}\#\$"
     )
     text = as_latex(figures)
-    assert r"A\_b \& c | d" in text
+    assert r"A\_b \& c \textbar{} d" in text
     assert text.count(r"\midrule") == 1
     assert "% CLIP-LoRA, 16 shots, seed 1 failed: Out of memory." in text
     assert text.isascii()
+
+
+def test_latex_takes_no_name_for_an_option_and_no_paragraph_in_a_caption() -> None:
+    names = ("[new]", "*", "a|b", 'the "b"', "≤ 5 × 3", "{")
+    rows = tuple(replace(row("clip-lora", 1, [0.5], [0.2]), test_set=name) for name in names)
+    text = as_latex(Figures("One\n\nTwo", rows, ("x ≥ 1",), 6, {}, 6))
+    assert r"\caption{One Two. x $\geq$ 1}" in text
+    assert text.isascii()
+    body = text.split(r"\toprule")[1]
+    # What follows the end of a row must not be read as its length or its star.
+    assert not re.search(r"(\\\\|\\midrule)\s*[\[*]", body)
+    plain = re.sub(r"\\[\\{}&%$#_]", "", text)
+    assert plain.count("{") == plain.count("}")
+    assert len(re.findall(r"(?<!\\)&", body)) == 6 * (1 + len(rows))
+    assert text.count("$") % 2 == 0
+    assert as_latex(Figures("猫", rows, (), 6, {}, 6)).startswith("% has letters that pdfLaTeX lacks")
 
 
 def test_markdown_keeps_its_columns(figures: Figures) -> None:
@@ -156,6 +176,23 @@ def test_the_picture_is_the_drawing(figures: Figures) -> None:
     assert tuple(bytes.fromhex(DARK.advclip_lora[1:])) in colours
 
 
+def test_the_pdf_is_the_drawing_too(figures: Figures) -> None:
+    page = plot_pdf(replace(figures, title="Für (α)"))
+    start = int(page.rsplit(b"startxref\n", 1)[1].split()[0])
+    places = [int(line[:10]) for line in page[start:].splitlines()[3:] if line.endswith(b" n ")]
+    assert len(places) == 7
+    for number, place in enumerate(places, start=1):
+        assert page[place:].startswith(f"{number} 0 obj".encode())
+    assert "(Für \\(?\\)".encode("latin-1") in page
+    drawn = zlib.decompress(page.split(b"stream\n")[1].split(b"\nendstream")[0]).decode("latin-1")
+    written = re.findall(r"\((.*?)\) Tj", drawn)
+    svg = [html.unescape(words) for words in re.findall(r"<text [^>]*>([^<]*)</text>", plot_svg(figures))]
+    assert written == svg
+    filled = re.findall(r"([\d. ]+) rg [^f\n]* f$", drawn, re.MULTILINE)
+    # Two methods: one in the legend, three points in each panel.
+    assert len(filled) == 1 + 2 + 2 * 3
+
+
 def test_a_plot_of_nothing_is_drawn_too() -> None:
     assert "Shots per class" in plot_svg(Figures("t", (row("clip-lora", 4, [], []),), (), 0, {}, 1))
 
@@ -186,3 +223,32 @@ def test_the_harmonic_mean_is_taken_seed_by_seed(tmp_path: Path) -> None:
     assert derived.clean.deviation == pytest.approx(statistics.stdev(harmonic))
     assert derived.robust.mean == 0.0
     assert derived.n is None
+
+
+def test_the_average_is_over_the_other_data_seed_by_seed(tmp_path: Path) -> None:
+    folder = ExperimentFolder(tmp_path / "e")
+    settings = ExperimentSettings.checked(
+        {
+            "kind": "cross-dataset",
+            "shots": [16],
+            "seeds": [0, 1],
+            "methods": ["clip-lora"],
+            "targets": ["a/pets", "b/cars"],
+        }
+    )
+    folder.define(settings)
+    measured = [(0.9, 0.4, 0.2), (0.8, 0.6, 0.4)]
+    for cell, shares in zip(settings.cells, measured, strict=True):
+        sets = zip(("demo", "pets", "cars"), shares, strict=True)
+        told = {
+            title: {"title": title, "n": 6, "clean": share, "robust": share / 2, "label": "", "warnings": []}
+            for title, share in sets
+        }
+        folder.write_record(cell.key, {"state": "finished", "figures": told})
+    rows = read_figures(folder).rows
+    assert [one.test_set for one in rows] == ["demo", "pets", "cars", AVERAGE]
+    # What was trained on is not in it.
+    means = [(0.4 + 0.2) / 2, (0.6 + 0.4) / 2]
+    assert rows[-1].clean.mean == pytest.approx(statistics.fmean(means))
+    assert rows[-1].clean.deviation == pytest.approx(statistics.stdev(means))
+    assert rows[-1].robust.mean == pytest.approx(statistics.fmean(means) / 2)

@@ -9,7 +9,7 @@ from advclip_gui.engine.events import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentProgress(Event):
-    """How far it has come. `seconds_left` is None until a first training has shown its pace."""
+    """How far it has come. `seconds_left` is None until a training and a model have shown their pace."""
 
     done: int
     """Cells and zero-shot evaluations that need nothing more."""
@@ -22,8 +22,18 @@ class ExperimentProgress(Event):
     step: int = 0
     total_steps: int = 0
     share: float = 0.0
-    """Of all work, in [0, 1], by the steps of the trainings."""
+    """Of all work, in [0, 1]: by the time it takes where that is known, else by the trainings' steps."""
     seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellLive(Event):
+    """The adapter of a cell can be borrowed from the session while it learns, or not any more."""
+
+    title: str
+    run_dir: str
+    """Of the cell; its adapter lies there at the end."""
+    live: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from advclip_gui.engine.experiments.definition import METHODS
 from advclip_gui.engine.experiments.pace import ZERO_SHOT
@@ -91,6 +91,7 @@ class Figures:
         done: parts that need nothing more.
         failed: sentence by title of the cell.
         total: parts of the whole experiment.
+        failed_keys: key by title of each cell that failed.
     """
 
     title: str
@@ -99,6 +100,7 @@ class Figures:
     done: int
     failed: dict[str, str]
     total: int
+    failed_keys: dict[str, str] = field(default_factory=dict)
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -114,6 +116,17 @@ _Measured = dict[str, tuple[int, float, float]]
 """Title of a test set -> n, clean and robust accuracy."""
 
 
+def measured_of(record: Mapping[str, Any], settings: ExperimentSettings) -> _Measured | None:
+    """What a record says of every test set; None where the part is not finished, or something is missing."""
+    if record.get("state") != "finished":
+        return None
+    try:
+        stored = [record["figures"][key] for key in expected_titles(settings)]
+        return {one["title"]: (int(one["n"]), float(one["clean"]), float(one["robust"])) for one in stored}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def read_figures(folder: ExperimentFolder) -> Figures:
     """Gather what is on disk; possible at any time, also while the experiment runs.
 
@@ -125,6 +138,7 @@ def read_figures(folder: ExperimentFolder) -> Figures:
     labels: dict[str, None] = {}
     doubts: dict[str, int] = {}
     failed: dict[str, str] = {}
+    failed_keys: dict[str, str] = {}
     done = 0
 
     def take(key: str, place: tuple[Method, int | None], title: str) -> None:
@@ -132,15 +146,14 @@ def read_figures(folder: ExperimentFolder) -> Figures:
         taken = measured.setdefault(place, [])
         record = folder.record(key)
         if record.get("state") == "failed":
-            failed[title] = str(record.get("message", ""))
-        if record.get("state") != "finished":
+            failed[title], failed_keys[title] = str(record.get("message", "")), key
+        found = measured_of(record, settings)
+        if found is None:
             return
         done += 1
-        found: _Measured = {}
-        for one in record.get("figures", {}).values():
-            found[one["title"]] = (one["n"], one["clean"], one["robust"])
-            labels[one["label"]] = None
-            for sentence in one["warnings"]:
+        for one in record["figures"].values():
+            labels[str(one.get("label", ""))] = None
+            for sentence in one.get("warnings", ()):
                 doubts[sentence] = doubts.get(sentence, 0) + 1
         taken.append(_with_derived(found, settings))
 
@@ -156,6 +169,7 @@ def read_figures(folder: ExperimentFolder) -> Figures:
         done=done,
         failed=failed,
         total=len(settings.cells) + zero_shot,
+        failed_keys=failed_keys,
     )
 
 
@@ -209,7 +223,7 @@ def _rows(
 
 def _notes(settings: ExperimentSettings, labels: Mapping[str, None], doubts: Mapping[str, int]) -> list[str]:
     how, base = settings.evaluation, settings.base
-    attack = " / ".join(labels) or f"{how.attack} attacks"
+    attack = " / ".join(filter(None, labels)) or f"{how.attack} attacks"
     length = length_text(how.epsilon, how.norm)
     norm = norm_text(how.norm)
     seeds = ", ".join(map(str, settings.seeds))

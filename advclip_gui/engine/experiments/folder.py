@@ -106,9 +106,10 @@ class ExperimentFolder:
 
     def state(self) -> ExperimentState:
         """How it stands; "interrupted" where its process is gone without a last word."""
-        record = read_json_object(self.path / "state.json")
+        place = self.path / "state.json"
+        record = read_json_object(place)
         if record is None:
-            return "new"
+            return "interrupted" if place.exists() else "new"
         state = record.get("state")
         if state not in get_args(ExperimentState):
             return "interrupted"
@@ -141,6 +142,13 @@ class ExperimentFolder:
     def is_done(self, key: str) -> bool:
         """Whether nothing is left to do for a cell."""
         return self.record(key).get("state") == "finished"
+
+    def withdraw(self) -> None:
+        """Remove a definition of which nothing has been run; anything else stays."""
+        if self.state() == "new":
+            (self.path / DEFINITION).unlink(missing_ok=True)
+            if self.path.is_dir() and not any(self.path.iterdir()):
+                self.path.rmdir()
 
     def write_test_sets(self, values: dict[str, Any]) -> None:
         """Write what is tested on. Raises `StorageError`."""

@@ -47,7 +47,7 @@ class Yardstick:
         self._images: dict[str, ImageSet] = {}
 
     def measure(self, key: str, ref: ModelRef, control: Watched) -> dict[str, Any]:
-        """Return the figures by test set, as a record keeps them, and the seconds it took.
+        """Return the figures by test set, as a record keeps them, and the seconds it took (0: not known).
 
         What an attempt that was cut off has found is not done again.
 
@@ -61,10 +61,12 @@ class Yardstick:
             Interrupted: a stop was asked for.
             Cancelled: through `control`.
         """
+        # What was begun earlier is known by its last part only: no pace is taken from it.
+        whole = not any(self._folder.journal(key, one.key).exists() for one in self._test_sets)
         began, idle = time.perf_counter(), control.idle
         figures = {one.key: self._on(one, key, ref, control) for one in self._test_sets}
         seconds = time.perf_counter() - began - (control.idle - idle)
-        return {"figures": figures, "evaluation_seconds": round(seconds, 3)}
+        return {"figures": figures, "evaluation_seconds": round(seconds, 3) if whole else 0.0}
 
     def _on(self, test_set: TestSet, key: str, ref: ModelRef, control: Watched) -> dict[str, Any]:
         templates = self._settings.base.data.templates
@@ -143,6 +145,7 @@ class Yardstick:
         return {
             "clean": found.clean_accuracy,
             "clean_interval": list(found.clean_interval),
+            "fgsm": found.fgsm_accuracy,
             "robust": found.robust_accuracy,
             "robust_interval": list(found.robust_interval),
             "label": f"PGD-{steps} as released",

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -54,14 +54,27 @@ _DASHES: Final[dict[Method, tuple[int, int] | None]] = {
 }
 
 
+class Canvas(Protocol):
+    """What the plot is drawn with; y counts downwards."""
+
+    def line(self, points: Sequence[Point], colour: str, width: float, dash: tuple[int, int] | None) -> None:
+        """Connect points."""
+
+    def mark(self, points: Sequence[Point], colour: str, told: str) -> None:
+        """Fill a polygon; `told` is its tooltip, where there are any."""
+
+    def text(self, at: Point, words: str, colour: str, anchor: Anchor, bold: bool) -> None:
+        """Write, with the anchor's end of the base line at a point."""
+
+
 class _Svg:
     """Draws into SVG."""
 
-    def __init__(self, height: int, palette: Palette, spoken: str) -> None:
+    def __init__(self, height: int, palette: Palette, told: str) -> None:
         self._pieces = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
             f'viewBox="0 0 {WIDTH} {height}" role="img" font-family="sans-serif" font-size="{_TEXT}">',
-            f"<title>{escape(spoken)}</title>",
+            f"<title>{escape(told)}</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="{palette.ground}"/>',
         ]
 
@@ -90,7 +103,7 @@ class _Png:
 
     _OVER: Final = 2
 
-    def __init__(self, height: int, palette: Palette, spoken: str) -> None:
+    def __init__(self, height: int, palette: Palette) -> None:
         self._factor = _SCALE * self._OVER
         self._size = (WIDTH * _SCALE, height * _SCALE)
         self._image = Image.new("RGB", (WIDTH * self._factor, height * self._factor), palette.ground)
@@ -125,26 +138,32 @@ class _Png:
 
 def plot_svg(figures: Figures, palette: Palette = LIGHT) -> str:
     """Draw the plot as SVG; every point carries its figure as a title."""
-    canvas = _Svg(_height(figures), palette, _spoken(figures))
-    _Plot(figures, palette, canvas).draw()
+    canvas = _Svg(plot_height(figures), palette, spoken(figures))
+    draw_plot(figures, palette, canvas)
     return canvas.done()
 
 
 def plot_png(figures: Figures, palette: Palette = LIGHT) -> bytes:
     """Draw the plot as PNG, three pixels for one of the SVG."""
-    canvas = _Png(_height(figures), palette, _spoken(figures))
-    _Plot(figures, palette, canvas).draw()
+    canvas = _Png(plot_height(figures), palette)
+    draw_plot(figures, palette, canvas)
     return canvas.done()
 
 
-def _height(figures: Figures) -> int:
+def plot_height(figures: Figures) -> int:
+    """Of the drawing, which is `WIDTH` wide."""
     return _TOP + _PANEL * max(1, len(figures.test_sets))
+
+
+def draw_plot(figures: Figures, palette: Palette, canvas: Canvas) -> None:
+    """Draw legend and panels."""
+    _Plot(figures, palette, canvas).draw()
 
 
 class _Plot:
     """Where things are: a row of panels for each test set, clean left and robust right."""
 
-    def __init__(self, figures: Figures, palette: Palette, canvas: _Svg | _Png) -> None:
+    def __init__(self, figures: Figures, palette: Palette, canvas: Canvas) -> None:
         self._figures, self._palette, self._canvas = figures, palette, canvas
         self._methods = tuple(dict.fromkeys(row.method for row in figures.rows))
         self._shots = sorted({row.shots for row in figures.rows if row.shots is not None}) or [1]
@@ -167,7 +186,7 @@ class _Plot:
             x += 60 + 7.2 * len(METHODS[method])
 
     @property
-    def parts(self) -> tuple[Figures, Palette, _Svg | _Png, list[int], tuple[Method, ...]]:
+    def parts(self) -> tuple[Figures, Palette, Canvas, list[int], tuple[Method, ...]]:
         """What a panel needs of it."""
         return self._figures, self._palette, self._canvas, self._shots, self._methods
 
@@ -185,18 +204,18 @@ class _Panel:
         self._low, self._high = self._range()
 
     def _range(self) -> tuple[float, float]:
-        """Axis ends in shares: tens of per cent around what is shown, the same for clean and robust."""
+        """Axis ends in shares: tens of per cent around what is shown, at least twenty apart."""
         ends = []
         for row in self._figures.rows:
-            if row.test_set == self._test_set:
-                for spread in (row.clean, row.robust):
-                    if spread.mean is not None:
-                        off = spread.deviation or 0.0
-                        ends += [spread.mean - off, spread.mean + off]
+            spread = self._spread(row)
+            if row.test_set == self._test_set and spread.mean is not None:
+                off = spread.deviation or 0.0
+                ends += [spread.mean - off, spread.mean + off]
         if not ends:
             return 0.0, 1.0
         low = max(0.0, math.floor(10 * min(ends) - 0.2) / 10)
-        return low, min(1.0, max(low + 0.2, math.ceil(10 * max(ends) + 0.2) / 10))
+        high = min(1.0, max(low + 0.2, math.ceil(10 * max(ends) + 0.2) / 10))
+        return min(low, round(high - 0.2, 1)), high
 
     def draw(self) -> None:
         """Axes first, lines on top."""
@@ -231,7 +250,8 @@ class _Panel:
             "start",
             True,
         )
-        step = 0.1 if self._high - self._low <= 0.61 else 0.2
+        span = self._high - self._low
+        step = 0.05 if span <= 0.31 else 0.1 if span <= 0.61 else 0.2
         value = self._low
         while value <= self._high + 1e-9:
             y = self._y(value)
@@ -303,7 +323,8 @@ def _dashed(points: Sequence[Point], dash: tuple[int, int]) -> list[list[Point]]
     return parts
 
 
-def _spoken(figures: Figures) -> str:
+def spoken(figures: Figures) -> str:
+    """The plot in words."""
     return f"{figures.title}: accuracy over shots. " + "; ".join(
         f"{row.test_set}, {row.title}, {row.shots or 0} shots: clean {row.clean.text()} %, "
         f"robust {row.robust.text()} %"

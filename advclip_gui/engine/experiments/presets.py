@@ -30,7 +30,7 @@ EXPERIMENTS: Final[dict[str, ExperimentSettings]] = {
         shots=(1, 4),
         seeds=(0, 1),
         base=_demo_recipe(),
-        evaluation=EvaluationSettings(epsilon=DEMO_EPSILON, images=100),
+        evaluation=EvaluationSettings(attack="quick", epsilon=DEMO_EPSILON, images=100),
     ),
 }
 """By name on the command line; "cross-dataset" is made by `cross_dataset`, since it needs its folders."""

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import math
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from advclip_gui.engine.control import Cancelled, Interrupted
-from advclip_gui.engine.errors import CheckpointError, DataError, UserError
-from advclip_gui.engine.events import Log, Progress, StepDone, TrainingStarted
-from advclip_gui.engine.experiments.events import CellDone, ExperimentProgress
-from advclip_gui.engine.experiments.figures import read_figures
+from advclip_gui.engine.control import Cancelled, Control, Interrupted
+from advclip_gui.engine.errors import CheckpointError, DataError, SettingsError, UserError
+from advclip_gui.engine.events import Log
+from advclip_gui.engine.experiments.definition import METHODS
+from advclip_gui.engine.experiments.events import CellLive
+from advclip_gui.engine.experiments.figures import measured_of, read_figures
 from advclip_gui.engine.experiments.folder import ExperimentFolder
 from advclip_gui.engine.experiments.measure import Yardstick
-from advclip_gui.engine.experiments.pace import ZERO_SHOT, Pace, work
+from advclip_gui.engine.experiments.pace import ZERO_SHOT
+from advclip_gui.engine.experiments.progress import Standing, TrainingEar
 from advclip_gui.engine.experiments.tables import save_all
 from advclip_gui.engine.experiments.test_sets import TestSet, find_test_sets
 from advclip_gui.engine.experiments.watching import Watched
+from advclip_gui.engine.files import free_folder
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.engine.training import train
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from advclip_gui.engine.control import Control
-    from advclip_gui.engine.events import Event
+    from advclip_gui.engine.classifier import ClipClassifier
     from advclip_gui.engine.experiments.definition import Cell, ExperimentSettings
     from advclip_gui.engine.experiments.folder import ExperimentState
     from advclip_gui.engine.session import Session
+    from advclip_gui.engine.trainer import LiveAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class ExperimentResult:
 
     Attributes:
         path: its folder.
-        state: "finished", "stopped" (by the user), or "failed" (some cells did; the others are done).
+        state: "finished", "stopped" (there is something left to do), or "failed" (some cells did; the
+            others are done).
         message: what failed, "" where nothing did.
     """
 
@@ -48,7 +52,12 @@ class ExperimentResult:
 
 
 def run_experiment(
-    settings: ExperimentSettings, *, session: Session, control: Control, path: Path
+    settings: ExperimentSettings,
+    *,
+    session: Session,
+    control: Control,
+    path: Path,
+    only: Collection[str] = (),
 ) -> ExperimentResult:
     """Do what is left of an experiment.
 
@@ -60,23 +69,34 @@ def run_experiment(
 
     Args:
         settings: the definition; in a folder with an experiment it must be the same.
-        session: measures the models; trainings take the device that the recipe names.
+        session: measures the models and lends the one in training; trainings take the device that
+            the recipe names.
         control: cancel, stop (keeps the step at hand), pause, events, and probes between two steps.
         path: the experiment's folder.
+        only: keys of cells (or "zero-shot") to do now; empty does all.
 
     Raises:
-        SettingsError: another experiment was begun in this folder.
+        SettingsError: another experiment was begun in this folder, or there is no cell of such a key.
         CheckpointError: another process is at work there, or it holds something else.
-        DataError: the images cannot be used, or are not those the experiment was begun with.
+        DataError: the images cannot be used, a class has too few of them, or they are not those the
+            experiment was begun with. Nothing is written for an experiment that had not begun.
         StorageError: something cannot be written.
         Cancelled: through `control`; all that is done is kept.
     """
     folder = ExperimentFolder(path)
     folder.check_free()
+    known = {ZERO_SHOT, *(cell.key for cell in settings.cells)}
+    unknown = sorted(set(only) - known)
+    if unknown:
+        example = next((cell.key for cell in settings.cells), ZERO_SHOT)
+        raise SettingsError(
+            f"The experiment has no cell '{unknown[0]}'.", f"A cell is called {example}, for example."
+        )
+    test_sets = None if folder.exists else find_test_sets(settings, control)
     folder.define(settings)
     folder.set_state("running")
     try:
-        result = _Runner(settings, folder, session, control).run()
+        result = _Runner(settings, folder, session, control, frozenset(only)).run(test_sets)
     except Cancelled:
         folder.set_state("cancelled")
         raise
@@ -86,6 +106,8 @@ def run_experiment(
     except BaseException as error:
         folder.set_state("failed", f"{type(error).__name__}: {error}")
         raise
+    finally:
+        session.set_live(None)
     save_all(read_figures(folder), path)
     folder.set_state(result.state, result.message)
     return result
@@ -95,48 +117,44 @@ class _Runner:
     """The experiment while it runs."""
 
     def __init__(
-        self, settings: ExperimentSettings, folder: ExperimentFolder, session: Session, control: Control
+        self,
+        settings: ExperimentSettings,
+        folder: ExperimentFolder,
+        session: Session,
+        control: Control,
+        only: frozenset[str],
     ) -> None:
         self.settings, self.folder, self.session, self.outer = settings, folder, session, control
-        self.cells = settings.cells
-        self.zero_shot = "zero-shot" in settings.methods
-        self.steps = {cell.key: self._steps_done(cell) for cell in self.cells}
-        self.failed: dict[str, str] = {}
-        self._told: tuple[object, ...] = ()
-        self.pace = Pace()
-        for cell in self.cells:
-            record = folder.record(cell.key)
-            if record.get("state") == "finished":
-                self.pace.trained(cell, record.get("steps", 0), record.get("seconds", 0.0))
-        keys = [cell.key for cell in self.cells] + [ZERO_SHOT] * self.zero_shot
-        self.total = len(keys)
-        self.done = {key for key in keys if folder.is_done(key)}
-        for key in self.done:
-            self.pace.evaluated(folder.record(key).get("evaluation_seconds", 0.0))
+        self.titles = {ZERO_SHOT: METHODS["zero-shot"]} if "zero-shot" in settings.methods else {}
+        self.titles |= {cell.key: cell.title for cell in settings.cells}
+        self.wanted = only or self.titles.keys()
+        records = {key: folder.record(key) for key in self.titles}
+        sound = {key: one for key, one in records.items() if measured_of(one, settings) is not None}
+        self.standing = Standing(settings, sound, control)
 
-    def _steps_done(self, cell: Cell) -> int:
-        return cell.settings.total_steps if self.folder.is_done(cell.key) else 0
-
-    def run(self) -> ExperimentResult:
-        if len(self.done) < self.total:
-            test_sets = find_test_sets(self.settings, Watched(self.outer, self.forward))
+    def run(self, test_sets: tuple[TestSet, ...] | None) -> ExperimentResult:
+        left = [key for key in self.titles if key in self.wanted and key not in self.standing.done]
+        if left:
+            test_sets = test_sets or find_test_sets(self.settings, Watched(self.outer, self.standing.forward))
             self._same_images(test_sets)
             yardstick = Yardstick(self.settings, self.folder, self.session, test_sets)
+            cells = {cell.key: cell for cell in self.settings.cells}
             try:
-                if self.zero_shot and ZERO_SHOT not in self.done:
-                    self._attempt(ZERO_SHOT, "Zero-shot CLIP", lambda: self._measure_zero_shot(yardstick))
-                for cell in self.cells:
-                    if cell.key not in self.done:
-                        self._attempt(cell.key, cell.title, lambda cell=cell: self._do(cell, yardstick))
+                for key in left:
+                    self._attempt(key, cells.get(key), yardstick)
             except Interrupted:
                 return ExperimentResult(self.folder.path, "stopped")
-        self.tell("", "")
-        if not self.failed:
-            return ExperimentResult(self.folder.path, "finished")
-        key, sentence = next(iter(self.failed.items()))
-        count = len(self.failed)
-        message = f"{count} of {self.total} could not be done; the first, {key}: {sentence}"
-        return ExperimentResult(self.folder.path, "failed", message)
+        self.standing.tell("", "")
+        return self._result()
+
+    def _result(self) -> ExperimentResult:
+        failed = read_figures(self.folder).failed
+        if failed:
+            title, sentence = next(iter(failed.items()))
+            message = f"{len(failed)} of {len(self.titles)} could not be done; the first, {title}: {sentence}"
+            return ExperimentResult(self.folder.path, "failed", message)
+        whole = len(self.standing.done) == len(self.titles)
+        return ExperimentResult(self.folder.path, "finished" if whole else "stopped")
 
     def _same_images(self, test_sets: tuple[TestSet, ...]) -> None:
         now = {one.key: one.facts() for one in test_sets}
@@ -151,162 +169,118 @@ class _Runner:
                 "Put the data back as it was, or begin a new experiment.",
             )
 
-    def _attempt(self, key: str, title: str, work: Any) -> None:
+    def _attempt(self, key: str, cell: Cell | None, yardstick: Yardstick) -> None:
         """Do one part; what fails is written down and left behind."""
         self.outer.between_steps()
         if self.outer.stop_requested:
             raise Interrupted
+        title = self.titles[key]
+        self.standing.begin(key)
         try:
-            record = work()
+            record = self._measure_zero_shot(yardstick) if cell is None else self._do(cell, yardstick)
         except (Cancelled, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 (each cell is a job of its own: the others go on)
             sentence = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self.failed[key] = sentence
             self.folder.write_record(key, {"state": "failed", "title": title, "message": sentence})
-            self._report_end(key, title, "failed", sentence)
-            self.tell(title, "")
+            self.standing.end(key, title, None, sentence)
+            self.standing.tell(title, "")
             return
         self.folder.write_record(key, {"state": "finished", "title": title, **record})
-        self.done.add(key)
-        self.pace.evaluated(record["evaluation_seconds"])
-        figures = tuple(
-            (one["title"], one["n"], one["clean"], one["robust"]) for one in record["figures"].values()
-        )
         save_all(read_figures(self.folder), self.folder.path, (".csv", ".md"))
-        self._report_end(key, title, "finished", figures=figures)
-
-    def _report_end(
-        self,
-        key: str,
-        title: str,
-        state: str,
-        message: str = "",
-        figures: tuple[tuple[str, int, float, float], ...] = (),
-    ) -> None:
-        self.outer.report(
-            CellDone(
-                key=key,
-                title=title,
-                state=state,
-                message=message,
-                figures=figures,
-                ended=len(self.done) + len(self.failed),
-                total=self.total,
-                seconds_left=self._seconds_left(),
-            )
-        )
-
-    def _seconds_left(self) -> float | None:
-        left = [
-            (cell, cell.settings.total_steps - self.steps[cell.key])
-            for cell in self.cells
-            if cell.key not in self.done and cell.key not in self.failed
-        ]
-        return self.pace.seconds_left(left, self.total - len(self.done) - len(self.failed))
+        self.standing.end(key, title, record)
 
     def _measure_zero_shot(self, yardstick: Yardstick) -> dict[str, Any]:
-        ref = ModelRef("zero_shot", self.settings.base.backbone, title="Zero-shot CLIP")
-        return yardstick.measure(ZERO_SHOT, ref, self._evaluating("Zero-shot CLIP"))
+        title = self.titles[ZERO_SHOT]
+        ref = ModelRef("zero_shot", self.settings.base.backbone, title=title)
+        return yardstick.measure(ZERO_SHOT, ref, self.standing.evaluating(title))
 
     def _do(self, cell: Cell, yardstick: Yardstick) -> dict[str, Any]:
         run_dir = self.folder.run_dir(cell.key)
-        seconds = self._train(cell, run_dir)
+        trained = self._train(cell, run_dir)
         ref = ModelRef("adapter", self.settings.base.backbone, adapter=str(run_dir), title=cell.title)
-        measured = yardstick.measure(cell.key, ref, self._evaluating(cell.title))
+        learnt = _Learnt(self.session, ref, run_dir, self.settings.base.data.templates)
+        # It quacks like the adapter in training, for probes that were asked for while it was.
+        self.session.set_live(cast("LiveAdapter", learnt))
+        measured = yardstick.measure(cell.key, ref, self.standing.evaluating(cell.title))
         facts = {"method": cell.method, "shots": cell.shots, "seed": cell.seed}
-        # A run that was cut off is known by its last part only: no pace is taken from it.
-        return {**facts, "steps": self.steps[cell.key] if seconds else 0, "seconds": seconds, **measured}
+        return {**facts, **trained, **measured}
 
-    def _train(self, cell: Cell, run_dir: Path) -> float:
-        """Train a cell to its end; return the seconds it took where that was done in one go, else 0."""
+    def _train(self, cell: Cell, run_dir: Path) -> dict[str, Any]:
+        """Train a cell to its end; return steps and seconds where that was done in one go, else zeros.
+
+        A run that was cut off is known by its last part only: no pace is taken from it.
+        """
+        unknown = {"steps": 0, "seconds": 0.0, "around_seconds": 0.0}
         run = RunFolder(run_dir)
-        if run.has_settings and run.settings().model_copy(update={"name": ""}) != cell.settings.model_copy(
-            update={"name": ""}
-        ):
-            raise CheckpointError(f"The run in {run_dir} has other settings than this experiment's.")
+        self._check_settings(cell, run)
         if run.state() == "finished" and run.has_adapter:
-            self.steps[cell.key] = cell.settings.total_steps
-            return 0.0
+            self.standing.steps[cell.key] = cell.settings.total_steps
+            return unknown
         whole = not run.has_checkpoint
-        ear = _TrainingEar(self, cell)
-        began = time.perf_counter()
+        ear = TrainingEar(self.standing, cell, self.outer)
         try:
-            result = train(
-                run.settings() if run.has_settings else cell.settings,
-                control=ear.control,
-                run_dir=run_dir,
-                resume=run.has_settings,
-                on_live=self.session.set_live,
-            )
+            result = self._train_or_begin_again(cell, run, ear.control)
         finally:
             self.session.set_live(None)
         if result.state == "stopped":
             raise Interrupted
         # Training may end early, by patience.
-        self.steps[cell.key] = cell.settings.total_steps
-        return round(time.perf_counter() - began - ear.control.idle, 3) if whole else 0.0
+        self.standing.steps[cell.key] = cell.settings.total_steps
+        around = ear.seconds - ear.step_seconds
+        if not whole:
+            return unknown
+        self.standing.pace.surrounded(around)
+        return {
+            "steps": cell.settings.total_steps,
+            "seconds": round(ear.seconds, 3),
+            "around_seconds": round(around, 3),
+        }
 
-    def _evaluating(self, title: str) -> Watched:
-        def hear(event: Event) -> None:
-            if isinstance(event, Progress) and event.task == "Evaluating":
-                self.tell(title, "evaluating", event.done, event.total)
-            else:
-                self.forward(event)
-
-        return Watched(self.outer, hear)
-
-    def forward(self, event: Event) -> None:
-        """Pass on what is worth knowing of a part; most of it is only its own."""
-        if isinstance(event, Progress) or (isinstance(event, Log) and event.level != "info"):
-            self.outer.report(event)
-
-    def tell(self, title: str, phase: str, step: int = 0, total_steps: int = 0) -> None:
-        """Report how far the whole has come, once for each step."""
-        now = (len(self.done), len(self.failed), title, phase, step)
-        if now == self._told:
+    @staticmethod
+    def _check_settings(cell: Cell, run: RunFolder) -> None:
+        if not run.has_settings:
             return
-        self._told = now
-        ended = len(self.done) + len(self.failed)
-        amount = sum(work(cell) for cell in self.cells)
-        trained = sum(work(cell) * self.steps[cell.key] / cell.settings.total_steps for cell in self.cells)
-        share = trained / amount if amount else ended / self.total
-        self.outer.report(
-            ExperimentProgress(
-                done=len(self.done),
-                failed=len(self.failed),
-                total=self.total,
-                title=title,
-                phase=phase,
-                step=step,
-                total_steps=total_steps,
-                # The last model has still to be measured when the last training has ended.
-                share=1.0 if ended == self.total else min(0.99, share),
-                seconds_left=self._seconds_left(),
-            )
-        )
+        free = {"name": ""}
+        if run.settings().model_copy(update=free) != cell.settings.model_copy(update=free):
+            raise CheckpointError(f"The run in {run.path} has other settings than this experiment's.")
+
+    def _train_or_begin_again(self, cell: Cell, run: RunFolder, control: Control) -> Any:
+        """Train; a checkpoint that cannot be read is put aside, and the cell begins anew."""
+        resume = run.has_settings
+
+        def lend(live: LiveAdapter | None) -> None:
+            self.session.set_live(live)
+            told = CellLive(title=cell.title, run_dir=str(run.path), live=live is not None)
+            self.outer.report(told)
+
+        def work(resume: bool) -> Any:
+            settings = run.settings() if resume else cell.settings
+            return train(settings, control=control, run_dir=run.path, resume=resume, on_live=lend)
+
+        try:
+            return work(resume)
+        except CheckpointError as error:
+            if not resume:
+                raise
+            aside = free_folder(self.folder.path / "damaged", run.path.name)
+            aside.parent.mkdir(exist_ok=True)
+            run.path.rename(aside)
+            words = f"{cell.title} begins again: {error.message} What there was is kept in {aside}."
+            self.outer.report(Log(level="warning", message=words))
+        return work(False)
 
 
-class _TrainingEar:
-    """Hears one training: turns its steps into the experiment's progress and the pace."""
+class _Learnt:
+    """The adapter of the cell that was trained last, lent like the live one."""
 
-    def __init__(self, runner: _Runner, cell: Cell) -> None:
-        self._runner, self._cell = runner, cell
-        self.control = Watched(runner.outer, self._hear)
-        self._at = math.nan
+    def __init__(self, session: Session, ref: ModelRef, run_dir: Path, templates: tuple[str, ...]) -> None:
+        self._session, self._ref, self._templates = session, ref, templates
+        self._names = tuple((RunFolder(run_dir).split() or {}).get("class_names", ()))
 
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, TrainingStarted):
-            self._at = self._clock()
-            self._runner.steps[self._cell.key] = event.first_step
-            self._runner.tell(self._cell.title, "training", event.first_step, event.total_steps)
-        elif isinstance(event, StepDone):
-            now, steps = self._clock(), self._runner.steps
-            self._runner.pace.trained(self._cell, event.step - steps[self._cell.key], now - self._at)
-            self._at, steps[self._cell.key] = now, event.step
-            self._runner.tell(self._cell.title, "training", event.step, event.total_steps)
-        else:
-            self._runner.forward(event)
+    @contextmanager
+    def borrow(self) -> Iterator[ClipClassifier]:
+        yield self._session.classifier(self._ref, self._names, self._templates, Control())
 
-    def _clock(self) -> float:
-        return time.perf_counter() - self.control.idle
+    def provenance(self) -> dict[str, str]:
+        return self._session.provenance(self._ref)

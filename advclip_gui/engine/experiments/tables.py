@@ -20,6 +20,24 @@ if TYPE_CHECKING:
 HEAD: Final = ("test set", "method", "shots", "seeds", "images", "clean accuracy (%)", "robust accuracy (%)")
 
 
+_IN_LATEX: Final = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "–": "--",
+    "−": "$-$",
+    "…": r"\dots{}",
+    **{one: f"${sign}$" for one, sign in (("<", "<"), (">", ">"), ("±", r"\pm"), ("×", r"\times"))},
+    **{one: f"${sign}$" for one, sign in (("∞", r"\infty"), ("≤", r"\leq"), ("≥", r"\geq"))},
+    # After the end of a row these would be taken for its options.
+    **{one: f"{{{one}}}" for one in "[]*"},
+    **{one: f"\\{one}" for one in "&%$#_{}"},
+}
+_LAST_LATIN: Final = "\u017f"
+
+
 def cells_of(row: Row) -> tuple[str, ...]:
     """One line as people read it; `HEAD` says what stands where."""
     return (*_first(row), row.clean.text(), row.robust.text())
@@ -87,7 +105,10 @@ def as_latex(figures: Figures) -> str:
         before = row.test_set
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
     lines += [f"% {one}" for one in _failures(figures)]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    if max(text) > _LAST_LATIN:
+        return "% has letters that pdfLaTeX lacks: use LuaLaTeX or XeLaTeX with a font that has them\n" + text
+    return text
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
@@ -117,19 +138,9 @@ def as_json(figures: Figures) -> dict[str, Any]:
 
 
 def in_latex(text: str) -> str:
-    """Escape what LaTeX would take for a command."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "∞": r"$\infty$",
-        "–": "--",
-        "<": r"$<$",
-        ">": r"$>$",
-        **{one: f"\\{one}" for one in "&%$#_{}"},
-    }
-    return re.sub(r"[\\~^±∞–<>&%$#_{}]", lambda found: special[found.group()], text)
+    """Escape what LaTeX would take for a command, and write its signs as it knows them."""
+    plain = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return "".join(_IN_LATEX.get(one, one) for one in plain)
 
 
 def _in_markdown(text: str) -> str:
@@ -142,6 +153,12 @@ def _pipes(cells: tuple[str, ...]) -> str:
 
 def _failures(figures: Figures) -> list[str]:
     return [f"{title} failed: {' '.join(sentence.split())}" for title, sentence in figures.failed.items()]
+
+
+def _pdf(figures: Figures) -> bytes:
+    from advclip_gui.engine.experiments.plot_pdf import plot_pdf
+
+    return plot_pdf(figures)
 
 
 def _svg(figures: Figures) -> bytes:
@@ -162,16 +179,17 @@ _WRITERS: Final[dict[str, Callable[[Figures], str | bytes]]] = {
     ".tex": as_latex,
     ".svg": _svg,
     ".png": _png,
+    ".pdf": _pdf,
 }
 SUFFIXES: Final = tuple(_WRITERS)
 """Endings that `save_figures` knows."""
+PLOTS: Final = (".svg", ".png", ".pdf")
+"""Those of the plot."""
 
 
 def save_all(figures: Figures, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
     """Write ``table.*`` and ``plot.*`` to a folder; return their paths. Raises `StorageError`."""
-    paths = tuple(
-        folder / f"{'plot' if suffix in ('.svg', '.png') else 'table'}{suffix}" for suffix in suffixes
-    )
+    paths = tuple(folder / f"{'plot' if suffix in PLOTS else 'table'}{suffix}" for suffix in suffixes)
     for path in paths:
         save_figures(figures, path)
     return paths

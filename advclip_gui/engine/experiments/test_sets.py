@@ -74,20 +74,30 @@ def expected_titles(settings: ExperimentSettings) -> dict[str, str]:
     return titles
 
 
-def find_test_sets(settings: ExperimentSettings, control: Control) -> tuple[TestSet, ...]:
-    """List the test images of an experiment; nothing is decoded.
+def find_test_sets(
+    settings: ExperimentSettings, control: Control, *, known: DatasetScan | None = None
+) -> tuple[TestSet, ...]:
+    """List the test images of an experiment, and make sure that its samples can be drawn.
+
+    Nothing is decoded.
 
     Where the data has a test part, it is that one. Otherwise it is what no cell draws for training
     or validation, whatever its shots and seed, so that all are measured on the same images. Classes
     or data that nothing is trained on give all their images where they have no test part.
 
+    Args:
+        settings: of the experiment.
+        control: cancels, and hears of progress.
+        known: the data with all its classes, where it has been scanned already.
+
     Raises:
-        DataError: a folder cannot be used, or a class has no image left to test on.
+        DataError: a folder cannot be used, a class has fewer images than the most shots take, or none
+            left to test on; it is named.
         Cancelled: through `control`.
     """
     titles = expected_titles(settings)
     data, limit = settings.base.data, settings.evaluation.images or None
-    whole = scan(data.folder, control=control, layout=data.layout)
+    whole = known or scan(data.folder, control=control, layout=data.layout)
     found: list[TestSet] = []
 
     def add(part: DatasetScan, samples: tuple[Sample, ...], renamed: dict[str, str]) -> None:
@@ -96,7 +106,7 @@ def find_test_sets(settings: ExperimentSettings, control: Control) -> tuple[Test
         found.append(TestSet(key, titles[key], part.root, samples[:limit], names))
 
     trained = restricted(whole, "base" if settings.kind == "base-to-new" else data.classes)
-    add(trained, _left_by_all(trained, settings), data.class_names)
+    add(trained, _left_by_all(trained, settings, control), data.class_names)
     if settings.kind == "base-to-new":
         new = restricted(whole, "new")
         if not new.classes:
@@ -111,18 +121,22 @@ def find_test_sets(settings: ExperimentSettings, control: Control) -> tuple[Test
     return tuple(found)
 
 
-def _left_by_all(part: DatasetScan, settings: ExperimentSettings) -> tuple[Sample, ...]:
+def _left_by_all(part: DatasetScan, settings: ExperimentSettings, control: Control) -> tuple[Sample, ...]:
     base = settings.base.data
     seeds = settings.seeds if settings.split_seed is None else (settings.split_seed,)
+    # The most shots first: whether there are images enough shows there, whatever the seed.
     draws = [
-        base.model_copy(update={"shots": shots, "seed": seed}) for seed in seeds for shots in settings.shots
+        base.model_copy(update={"shots": shots, "seed": seed})
+        for seed in seeds
+        for shots in reversed(settings.shots)
     ]
-    first = draw_split(part, draws[0], allow_short=True)
+    first = draw_split(part, draws[0], allow_short=not settings.trained)
     if part.has_test and train_pool(part) != "test":
         return first.test
     used = {sample.path for sample in (*first.train, *first.val)}
     for draw in draws[1:]:
-        split = draw_split(part, draw, allow_short=True)
+        control.check()
+        split = draw_split(part, draw, allow_short=not settings.trained)
         used.update(sample.path for sample in (*split.train, *split.val))
     samples = tuple(sample for sample in first.test if sample.path not in used)
     tested = {sample.label for sample in samples}

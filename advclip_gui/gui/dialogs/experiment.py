@@ -231,7 +231,7 @@ class ExperimentDialog(QDialog):
         self.where.setVisible(running or begun)
         self.place.setText(f"Folder: {self.path}" if begun else "")
         if settings is not None:
-            self.amount.setText(amount_text(settings, None))
+            self.amount.setText(amount_text(settings))
         if settings is not None and not begun:
             self._timer.start()
         else:
@@ -250,7 +250,7 @@ class ExperimentDialog(QDialog):
 
     def _on_estimate(self, settings: ExperimentSettings, found: Estimate) -> None:
         if self.path is None and self._definition() == settings:
-            self.amount.setText(amount_text(settings, found.seconds))
+            self.amount.setText(amount_text(settings, found))
 
     # --- running ------------------------------------------------------------------------------
 
