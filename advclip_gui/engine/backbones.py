@@ -93,7 +93,7 @@ def load_backbone(settings: BackboneSettings, *, device: torch.device, control: 
     tokenizer = make_tokenizer(config, source.tokenizer)
     model = build(config)
     control.progress("Loading the backbone", 1, 3, source.weights.name)
-    load_weights(model, read_state_dict(source.weights), source.weights)
+    load_weights(model, read_state_dict(source.weights), source.weights, told=source.config is not None)
     digest = file_sha256(source.weights, control)
     control.progress("Loading the backbone", 2, 3, "moving to the device")
     split_attention(model)

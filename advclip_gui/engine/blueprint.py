@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from advclip_gui.engine.attention import WAY_OUT, split_attention, text_tower
 from advclip_gui.engine.catalog import entry, source_of
+from advclip_gui.engine.clip_source import listed_architectures
 from advclip_gui.engine.errors import BackboneError
 from advclip_gui.engine.placement import possible_targets
 from advclip_gui.engine.streamline import streamline
@@ -103,16 +104,9 @@ def model_config(backbone: BackboneSettings) -> dict[str, Any]:
     return config
 
 
-@lru_cache(maxsize=1)
-def _registered() -> dict[str, str]:
-    return {
-        json.dumps(open_clip.get_model_config(name), sort_keys=True): name for name in open_clip.list_models()
-    }
-
-
 def architecture_of(config: Mapping[str, Any]) -> str:
     """Under which name open_clip lists a configuration, "" where under none."""
-    return _registered().get(json.dumps(config, sort_keys=True), "")
+    return listed_architectures().get(json.dumps(config, sort_keys=True), "")
 
 
 def build(config: Mapping[str, Any]) -> Any:

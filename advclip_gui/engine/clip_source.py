@@ -181,7 +181,7 @@ def _configuration(found: dict[str, Path], name: str) -> tuple[dict[str, Any], d
 
 def told_architecture(config: Mapping[str, Any]) -> str:
     """What to call the shape that a configuration tells: open_clip's name, or its vision tower's figures."""
-    name = _listed().get(json.dumps(config, sort_keys=True), "")
+    name = listed_architectures().get(json.dumps(config, sort_keys=True), "")
     vision = config.get("vision_cfg")
     if name or not isinstance(vision, dict):
         return name or "a shape of its own"
@@ -193,8 +193,8 @@ def told_architecture(config: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _listed() -> dict[str, str]:
-    """Open_clip's names by their configurations; its files are read without importing it."""
+def listed_architectures() -> dict[str, str]:
+    """Open_clip's names by their configurations as sorted JSON; its files are read without importing it."""
     spec = importlib.util.find_spec("open_clip")
     folders = [] if spec is None else spec.submodule_search_locations or []
     names: dict[str, str] = {}

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _PICKLE_SUFFIXES: Final = {".pt", ".pth", ".bin", ".ckpt"}
 _IGNORABLE: Final = {"attn_mask", "logit_bias", "input_resolution", "context_length", "vocab_size"}
+_WRONG_CHOICE: Final = "Choose the architecture the checkpoint was made with."
+_WRONG_CONFIGURATION: Final = (
+    "The configuration beside it belongs to other weights; get both again from where they were made."
+)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -94,13 +98,14 @@ def _tensors_of(content: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_weights(model: Any, tensors: dict[str, Tensor], path: Path) -> None:
+def load_weights(model: Any, tensors: dict[str, Tensor], path: Path, *, told: bool = False) -> None:
     """Fill a model of open_clip; names and shapes of its older and others' checkpoints are translated.
 
     Args:
         model: fused, as open_clip builds it.
         tensors: as `read_state_dict` returns them.
         path: where they come from, for the sentence.
+        told: a configuration beside them says what kind of model this is, nobody chose it.
 
     Raises:
         CheckpointError: they do not fit (the first three keys are named), or hold NaN or infinity.
@@ -121,7 +126,7 @@ def load_weights(model: Any, tensors: dict[str, Tensor], path: Path) -> None:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise CheckpointError(
                 f"{path.name} does not fit this model: it {what} {', '.join(keys[:3])}{more}.",
-                "Choose the architecture the checkpoint was made with.",
+                _WRONG_CONFIGURATION if told else _WRONG_CHOICE,
             )
     not_finite = sorted(
         key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()

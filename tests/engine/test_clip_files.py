@@ -297,7 +297,7 @@ class TestOpenAiArchives:
         listed = {"tiny": TINY, "tiny-quickgelu": {**TINY, "quick_gelu": True}}
         monkeypatch.setattr(open_clip, "get_model_config", lambda name: json.loads(json.dumps(listed[name])))
         names = {json.dumps(config, sort_keys=True): name for name, config in listed.items()}
-        monkeypatch.setattr(blueprint, "_registered", lambda: names)
+        monkeypatch.setattr(blueprint, "listed_architectures", lambda: names)
         assert load(archive, architecture="tiny").architecture == "tiny-quickgelu"
         same(load(archive, architecture="tiny"), features(tiny_clip(5, quick_gelu=True), *inputs), inputs)
 

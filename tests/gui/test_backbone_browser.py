@@ -410,6 +410,13 @@ class TestCard:
         texts = [button.text() for button in card.banner.findChildren(QPushButton)]
         assert not any(text.startswith("Download") for text in texts)
         assert "'Work offline' is on" in card.banner.message
+        qtbot.mouseClick(card.browse, LEFT)
+        browser = card.window().findChild(BackboneBrowser)
+        browser.offline.setChecked(False)
+        browser.close()
+        texts = [button.text() for button in card.banner.findChildren(QPushButton)]
+        assert "Download" in texts, "the switch was turned back in the browser"
+        qtbot.waitUntil(lambda: not room.io.jobs)
 
 
 class TestAgainstAHub:

@@ -152,6 +152,7 @@ class BackboneCard(Card):
         browser = BackboneBrowser(self._io, self.downloads, self.settings() or self._base, self.window())
         browser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         browser.chosen.connect(self.take)
+        browser.finished.connect(self._show)  # downloads may be switched off or on now
         browser.open()
 
     def take(self, settings: BackboneSettings) -> None:
@@ -214,7 +215,7 @@ class BackboneCard(Card):
             self._show()
             self.availability_changed.emit()
 
-    def _show(self) -> None:
+    def _show(self, *_: object) -> None:
         chosen, settings = self.entry(), self.settings()
         local = chosen.name == "local"
         found = self._checked[1] if self._checked is not None and self._checked[0] == settings else None
