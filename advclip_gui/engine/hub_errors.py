@@ -44,8 +44,8 @@ class Refused(Exception):  # noqa: N818 (an answer, turned into a sentence by `r
 
     @property
     def transient(self) -> bool:
-        """Whether the same request may succeed in a moment."""
-        return self.status in {408, 429} or self.status >= 500
+        """Whether the same request may succeed in a moment; not where the hub names a time to wait."""
+        return self.status == 408 or self.status >= 500 or (self.status == 429 and not self.retry_after)
 
 
 class NotAHub(Exception):  # noqa: N818 (an answer, turned into a sentence by `not_a_hub`)

@@ -376,6 +376,11 @@ def test_the_hub_says_how_long_to_wait(hub: StandIn) -> None:
     with pytest.raises(BackboneError) as caught:
         fetch(hub)
     assert caught.value.hint.startswith("Wait 40 s")
+    hub.status, hub.get_status = 200, 429
+    assert "takes no more requests" in refused(hub)
+    assert len(hub.ranges()) == 1, "it was told to wait and came back at once"
+    hub.retry_after = 0
+    succeeds_later(hub)
 
 
 @pytest.mark.parametrize(
