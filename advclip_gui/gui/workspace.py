@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
     from advclip_gui.gui.io_thread import IoPool
+    from advclip_gui.settings import BackboneSettings
     from advclip_gui.settings.data import LayoutName
 
 
@@ -88,6 +89,7 @@ class Workspace(QObject):
         self._opened = OpenedData()
         self._memory = DataMemory(io)
         self._asked_for: frozenset[Path] = frozenset()
+        self._learning: BackboneSettings | None = None
         self._listing = RunListing(io, self)
         self._listing.listed.connect(self._runs_listed)
         self._listing.failed.connect(self._listing_failed)
@@ -285,8 +287,8 @@ class Workspace(QObject):
         """
         backbone = self.settings.backbone
         refs = [ModelRef("zero_shot", backbone, title="Zero-shot")]
-        live = self.training_settings
-        if self.is_training and live is not None and live.backbone == backbone:
+        run = self.training_settings if self.is_training else None
+        if backbone in (self._learning, run.backbone if run is not None else None):
             refs.append(ModelRef("live", backbone, title="In training (live)"))
         return refs + saved_refs(backbone, self.listed.lines, self._asked_for)
 
@@ -296,6 +298,12 @@ class Workspace(QObject):
         where = "Probe and Evaluate offer it." if known else "Probe and Evaluate offer it with its backbone."
         self.notify.emit("success", f"The adapter '{adapter.name}' is open. {where}", "")
         self.refresh_runs()
+
+    def set_learning(self, backbone: BackboneSettings | None) -> None:
+        """Offer a live model that is no run's, such as a cell's of an experiment; None takes it away."""
+        if backbone != self._learning:
+            self._learning = backbone
+            self.models_changed.emit()
 
     def offer(self, paths: Iterable[Path]) -> None:
         """Offer the adapters of these runs among the models, however many newer ones there are."""
