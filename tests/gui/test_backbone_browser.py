@@ -387,6 +387,23 @@ class TestCard:
         assert button.text() == "Download"
         assert "it can be fetched" in card.problem()
 
+    @pytest.mark.parametrize(
+        "choice",
+        [
+            BackboneSettings(),
+            BackboneSettings(name="ViT-L-14", weights="openai"),
+            BackboneSettings(name="hf-hub:an-organisation-with-a-long-name/CLIP-ViT-B-16-CommonPool.L.basic"),
+            BackboneSettings(name="local", checkpoint="/a/rather/long/path/to/a/checkpoint.safetensors"),
+        ],
+        ids=lambda choice: choice.name[:6],
+    )
+    def test_the_smallest_window_holds_it(
+        self, qtbot: QtBot, room: Room, card: BackboneCard, choice: BackboneSettings
+    ) -> None:
+        card.take(choice)
+        qtbot.waitUntil(lambda: not room.io.jobs)
+        assert card.minimumSizeHint().width() < 640
+
     def test_a_folder_is_taken_as_it_is(
         self, qtbot: QtBot, room: Room, card: BackboneCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

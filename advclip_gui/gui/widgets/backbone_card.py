@@ -25,6 +25,7 @@ from advclip_gui.gui.widgets.backbone_details import size_text
 from advclip_gui.gui.widgets.basics import Badge, Banner, Button, Card, TextLabel
 from advclip_gui.gui.widgets.download_row import DownloadRow
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
+from advclip_gui.gui.widgets.flow import FlowLayout
 from advclip_gui.gui.widgets.local_checkpoint import LocalCheckpoint
 from advclip_gui.settings import BackboneSettings
 
@@ -62,21 +63,25 @@ class BackboneCard(Card):
         self.choice.setMinimumWidth(20 * look.l)
         self.choice.view().setMinimumWidth(24 * look.l)
         self._badges = [Badge() for _ in range(3)]
-        line = QHBoxLayout()
-        line.setSpacing(look.s)
         self.browse = Button(
             "Browse all…",
             "format-list-bulleted",
             name="browseBackbones",
             tip="Everything that can be loaded, with search, sizes and licences.",
         )
-        line.addWidget(self.choice)
-        line.addWidget(self.browse)
-        line.addSpacing(look.xs)
+        choice, facts = QWidget(), QWidget()
+        for box, parts in ((choice, (self.choice, self.browse)), (facts, self._badges)):
+            row = QHBoxLayout(box)
+            row.setContentsMargins(0, 0, 0, 0)
+            row.setSpacing(look.s)
+            for part in parts:
+                row.addWidget(part)
+            box.setFixedHeight(look.control_height)
         for badge in self._badges:
             badge.setFixedHeight(look.xl - look.xs)
-            line.addWidget(badge)
-        line.addStretch(1)
+        line = FlowLayout(spacing=look.m)  # a narrow window puts the facts below
+        line.addWidget(choice)
+        line.addWidget(facts)
         self.description = TextLabel("", "caption", wrap=True)
         self.download = DownloadRow("download", self.downloads)
         self.banner = Banner("warning", "", closable=False)
