@@ -138,9 +138,12 @@ def test_arguments_are_passed_on(bootstrap: Any) -> None:
     assert bootstrap.suite_commands(python, ["-k", "probe"]) == [["py", "-m", "pytest", "-k", "probe"]]
 
 
-def test_the_whole_suite_ends_with_pytest(bootstrap: Any) -> None:
-    tools = [command[2] for command in bootstrap.suite_commands(Path("py"), [])]
-    assert tools == ["ruff", "mypy", "pytest"]
+@pytest.mark.parametrize(("cores", "workers"), [(1, None), (2, "2"), (64, "4")])
+def test_the_whole_suite_takes_every_core(bootstrap: Any, cores: int, workers: str | None) -> None:
+    commands = bootstrap.suite_commands(Path("py"), [], cores)
+    assert [command[2] for command in commands] == ["ruff", "mypy", "pytest"]
+    spread = commands[-1][3:]
+    assert spread[:2] == (["-n", workers] if workers else [])
 
 
 @pytest.mark.parametrize(

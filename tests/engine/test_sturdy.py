@@ -63,7 +63,7 @@ def test_twenty_kills_cost_nothing_but_time(small_run: RunSettings, tmp_path: Pa
         }
     )
     run, numbers = tmp_path / "runs" / "run", random.Random(0)
-    reached = []
+    reached, hit_while_training = [], 0
     for number in range(KILLS):
         resume = (run / "settings.toml").exists()
         turns = processes.Value("i", 0)
@@ -77,10 +77,12 @@ def test_twenty_kills_cost_nothing_but_time(small_run: RunSettings, tmp_path: Pa
         os.kill(child.pid, signal.SIGKILL)
         child.join(60)
         assert child.exitcode == -signal.SIGKILL
+        hit_while_training += turns.value > 0
         # Whatever moment it was: what is there is whole, and says that it was cut off.
         assert all(summary.state == "interrupted" for summary in list_runs(run.parent))
         reached.append(max((record["step"] for record in RunFolder(run).metrics()), default=0))
-    assert reached[-1] >= 14  # the kills came while it was training, not only before
+    assert hit_while_training >= KILLS - AT_START
+    assert reached[-1] > 3  # it came past a checkpoint all the same
     for folder, resume in ((run, True), (tmp_path / "whole", False)):
         turns = processes.Value("i", 0)
         child = processes.Process(target=train_in_child, args=(settings.to_toml(), folder, resume, turns))
