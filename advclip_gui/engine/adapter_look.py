@@ -192,9 +192,15 @@ def _no_adapter(path: Path) -> CheckpointError:
 
 def _told(what: str, facts: dict[str, str], info: AdapterInfo | None = None) -> str:
     parts = [f"rank {facts['Rank r']}"] if "Rank r" in facts else []
-    parts += [f"{facts['Adapted matrices']} matrices"] if "Adapted matrices" in facts else []
+    parts += [_matrices(facts["Adapted matrices"])] if "Adapted matrices" in facts else []
     parts += [facts["Backbone"], f"{len(info.class_names):,} classes"] if info and "Backbone" in facts else []
     return f"{what}: {', '.join(parts)}." if parts else f"{what}."
+
+
+def _matrices(counted: str) -> str:
+    """Write "2 matrices (1 vision, 1 text)" for "2 (1 vision, 1 text)"."""
+    count, _, towers = counted.partition(" ")
+    return f"{count} {'matrix' if count == '1' else 'matrices'} {towers}".rstrip()
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -37,6 +37,13 @@ def counted(lines: Sequence[RunSummary]) -> str:
     return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in told if count)
 
 
+def counted_of(shown: int, lines: Sequence[RunSummary]) -> str:
+    """Say how many of them the filter leaves: "2 of 12 runs"."""
+    adapters = any(line.is_adapter for line in lines)
+    what = "runs and adapters" if adapters else "run" if len(lines) == 1 else "runs"
+    return f"{shown:,} of {len(lines):,} {what}"
+
+
 def points(share: float | None, baseline: float | None) -> str:
     """Write the change from a baseline in percentage points: "+3.2"; "" where one is missing."""
     if share is None or baseline is None:

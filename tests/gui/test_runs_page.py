@@ -249,8 +249,8 @@ def test_protocol_and_norm_are_listed_filtered_and_explained(qtbot: QtBot, room:
         for row in range(3)
     }
     assert cells == {
-        "Ours": ["Sound", "2/255 L∞"],
-        "Theirs": ["Released", "2/255 L∞"],
+        "Ours": ["Sound", "2/255"],
+        "Theirs": ["Released", "2/255"],
         "Round": ["Sound", "0.5 L2"],
     }
     for words, expected in (("released", ["Theirs"]), ("L2", ["Round"]), ("sound linf", ["Ours"])):

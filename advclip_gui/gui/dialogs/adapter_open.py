@@ -57,7 +57,8 @@ class AdapterDialog(QDialog):
         column.setContentsMargins(look.xl, look.l, look.xl, look.l)
         column.setSpacing(look.m)
         column.addWidget(TextLabel("Open an adapter", "title"))
-        column.addWidget(Muted(_WHAT))
+        self.what = Muted(_WHAT)
+        column.addWidget(self.what)
         column.addWidget(SectionLabel("Adapter"))
         column.addLayout(self._make_source())
         self.found = Muted("")
@@ -65,6 +66,7 @@ class AdapterDialog(QDialog):
         column.addWidget(self.found)
         self.words = AdapterWords(workspace)
         self.words.changed.connect(self._update)
+        self.words.reshaped.connect(self._fit)
         column.addWidget(self.words)
         self.banner = Banner(closable=False)
         self.banner.setObjectName("adapterBanner")
@@ -161,8 +163,11 @@ class AdapterDialog(QDialog):
     def _fit(self) -> None:
         """Make room for sentences that wrap: a dialog does not grow for them by itself."""
         width = max(self.width(), self.minimumWidth()) - 2 * theme.current().xl
-        self.found.setMinimumHeight(self.found.heightForWidth(width) if self.found.text() else 0)
-        self.adjustSize()
+        for label in (self.what, self.found, self.words.backbone_note):
+            label.setMinimumHeight(label.heightForWidth(width) if label.text() else 0)
+        self.layout().activate()
+        # Not `adjustSize`: that takes no more than two thirds of the screen, and lets rows overlap.
+        self.resize(self.width(), self.minimumSizeHint().height())
 
     def _update(self) -> None:
         lacking = self.words.lacking() if self._plan is not None else ""
@@ -226,7 +231,7 @@ class AdapterDialog(QDialog):
     def _on_failed(self, error: ErrorInfo) -> None:
         self._on_stopped()
         self.banner.show_message("error", error.sentence, error.details)
-        self.adjustSize()
+        self._fit()
 
     def _lock(self, busy: bool) -> None:
         self.source.setEnabled(not busy)

@@ -13,7 +13,8 @@ from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 from advclip_gui.gui import theme
 from advclip_gui.gui.run_commands import RunCommands, taken_here
 from advclip_gui.gui.run_record import RunRecord, read_records
-from advclip_gui.gui.run_text import counted
+from advclip_gui.gui.run_recovery import RunRecovery
+from advclip_gui.gui.run_text import counted, counted_of
 from advclip_gui.gui.run_watch import RunWatch
 from advclip_gui.gui.widgets.basics import Banner, Button, EmptyState, PageHeader, PrimaryButton, TextLabel
 from advclip_gui.gui.widgets.run_actions import RunActions
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 
-    from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
@@ -54,12 +54,11 @@ class RunsPage(QWidget):
         self._io = io
         self._records: dict[Path, RunRecord] = {}
         self._reading: JobHandle | None = None
-        self._dismissed: set[Path] = set()
-        self._lost: list[RunSummary] = []
         self._select_when_listed: Path | None = None
         self._build()
         self.watch = RunWatch(workspace, self)
         self.commands = RunCommands(workspace, io, self.table, self.bin_banner, self)
+        self.recovery = RunRecovery(workspace, self.banner, self.commands.go_on_with, self)
         self._connect()
         self._on_runs()
 
@@ -180,7 +179,6 @@ class RunsPage(QWidget):
         self.experiment_button.clicked.connect(commands.show_experiments)
         self.demo_button.clicked.connect(self._open_demo)
         self.recipe_button.clicked.connect(self._go_to_recipe)
-        self.banner.dismissed.connect(self._on_dismissed)
         find = QShortcut(QKeySequence.StandardKey.Find, self)
         find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         find.activated.connect(self._find)
@@ -237,7 +235,7 @@ class RunsPage(QWidget):
             self.table.select([wanted])
         self._count()
         self.watch.update()
-        self._offer_recovery()
+        self.recovery.offer()
 
     # --- the runs selected --------------------------------------------------------------------
 
@@ -252,7 +250,7 @@ class RunsPage(QWidget):
     def _count(self) -> None:
         lines = self._workspace.listed.lines
         shown, every = len(self.table.runs.rows), len(lines)
-        self.count.setText(counted(lines) if shown == every else f"{shown:,} of {counted(lines)}")
+        self.count.setText(counted(lines) if shown == every else counted_of(shown, lines))
         self.rows.setCurrentIndex(1 if every and not shown else 0)
 
     def _on_selection(self) -> None:
@@ -288,6 +286,8 @@ class RunsPage(QWidget):
     def _show(self) -> None:
         selected = self.table.selected()[:MOST_COMPARED]
         self.curves.show_runs(selected, self._records)
+        # What has no curves leaves its room to the table.
+        self.curves.setVisible(not selected or any(not line.is_adapter for line in selected))
         self.details.show_runs(selected, self._records)
         self._update_actions()
 
@@ -297,37 +297,10 @@ class RunsPage(QWidget):
         training = self._workspace.is_training
         self.actions_row.show_state(self.table.selected(), record, training=training)
 
-    # --- after a crash ------------------------------------------------------------------------
-
-    def _offer_recovery(self) -> None:
-        lost = [
-            run
-            for run in self._workspace.last_runs
-            if run.state == "interrupted" and run.has_checkpoint and run.path not in self._dismissed
-        ]
-        self._lost = lost
-        if not lost or self._workspace.is_training:
-            self.banner.clear()
-            return
-        first = lost[0]
-        more = f" {len(lost) - 1} more are marked below." if len(lost) > 1 else ""
-        self.banner.show_message(
-            "warning",
-            f"The run '{first.name}' was interrupted; its last checkpoint is safe.{more}",
-            actions=[("Continue", partial(self._recover, first))],
-        )
-
-    def _recover(self, run: RunSummary) -> None:
-        if self.commands.go_on_with(run):
-            self.banner.clear()
-
-    def _on_dismissed(self) -> None:
-        self._dismissed.update(run.path for run in self._lost)
+    # --- from elsewhere -----------------------------------------------------------------------
 
     def _on_imported(self, path: Path) -> None:
         self._select_when_listed = path
-
-    # --- from elsewhere -----------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take run folders and adapters; folders of images go to the window."""

@@ -25,6 +25,9 @@ class AdapterWords(QWidget):
     """Fields for what is missing; those that the file answers are not shown."""
 
     changed = Signal()
+    """Something else is written or chosen."""
+    reshaped = Signal()
+    """Other fields are shown."""
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         """Start without an adapter, and hidden."""
@@ -73,7 +76,7 @@ class AdapterWords(QWidget):
         self.classes.setToolTip("One in a line, in the order in which the adapter was trained.")
         self.classes.setPlaceholderText("cat\ndog\n…")
         self.classes.setTabChangesFocus(True)
-        self.classes.setFixedHeight(4 * look.xxl)
+        self.classes.setFixedHeight(3 * look.xxl)
         self.classes.textChanged.connect(self.changed)
         self.take_button = Button(
             "Those of the open data", "image-multiple-outline", "flat", name="adapterTakeClasses"
@@ -191,7 +194,9 @@ class AdapterWords(QWidget):
         self.backbones.setCurrentIndex(same[0] if same else 0)
 
     def _on_backbone(self) -> None:
-        self.local.setVisible(self._is_local)
+        if self.local.isHidden() == self._is_local:
+            self.local.setVisible(self._is_local)
+            self.reshaped.emit()
         self.changed.emit()
 
     def _browse(self) -> None:

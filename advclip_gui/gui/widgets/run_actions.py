@@ -133,7 +133,7 @@ def _reason(runs: Sequence[RunSummary], record: RunRecord | None, training: bool
         most = len(ROLES)
         which = f"the first {most} are " if len(runs) > most else ""
         adapters = sum(run.is_adapter for run in runs)
-        what = "adapters" if adapters == len(runs) else "runs" if not adapters else "rows"
+        what = "adapters" if adapters == len(runs) else "runs" if not adapters else "models"
         return f"{len(runs):,} {what} selected: {which}compared below."
     run = runs[0]
     told = refusals(runs, record, training=training)

@@ -25,7 +25,7 @@ HEADS = (
     ("Method", "CLIP-LoRA has no adversary."),
     ("Protocol", "How its figures were made; those of two protocols cannot be compared."),
     ("Shots", "Training images per class."),
-    ("ε", "Epsilon of the robust accuracy and its norm."),
+    ("ε", "Epsilon of the robust accuracy, in L∞ where no other norm is named."),
     (
         "Clean",
         "Accuracy on unchanged test images; in brackets the change from zero-shot, in percentage points.",
@@ -49,19 +49,22 @@ WIDTHS = {
     DATA: 104,
     BACKBONE: 98,
     METHOD: 108,
-    PROTOCOL: 82,
+    PROTOCOL: 74,
     SHOTS: 50,
-    EPSILON: 82,
+    EPSILON: 64,
     CLEAN: 116,
     ROBUST: 116,
     IMAGES: 60,
     STARTED: 104,
-    STATE: 132,
+    STATE: 126,
     NOTE: 160,
     PART: 140,
 }
 """Where the window is narrow; the name takes the rest."""
-ROOMY = {DATA: 60, BACKBONE: 70, METHOD: 10, PROTOCOL: 10, CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 10}
+ROOMY = {
+    **{DATA: 60, BACKBONE: 70, METHOD: 10, PROTOCOL: 18, EPSILON: 10},
+    **{CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 16},
+}
 """What is added where the window is wide."""
 NAME_ROOM = 220
 """A wide window leaves the name at least this much."""
@@ -94,7 +97,7 @@ _SHOWN: dict[int, Callable[[RunSummary], str]] = {
     METHOD: lambda run: run.method or DASH,
     PROTOCOL: lambda run: run.protocol.capitalize() or DASH,
     SHOTS: lambda run: DASH if run.shots is None else str(run.shots),
-    EPSILON: lambda run: _radius(run).replace(" in ", " "),
+    EPSILON: lambda run: _radius(run).removesuffix(" in L∞").replace(" in ", " "),
     CLEAN: lambda run: with_change(run.clean, run.zero_shot_clean),
     ROBUST: lambda run: with_change(run.robust, run.zero_shot_robust),
     IMAGES: lambda run: "–" if run.n is None else f"{run.n:,}",

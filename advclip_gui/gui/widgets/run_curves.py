@@ -70,8 +70,9 @@ class RunCurves(UntitledCard):
 
     @staticmethod
     def marks(runs: Sequence[RunSummary]) -> dict[Path, str]:
-        """Colour role of each run, for as many as there are colours."""
-        return {run.path: role for run, role in zip(runs, ROLES, strict=False)}
+        """Colour role of each run, for as many as there are colours; adapters have no line to be found."""
+        drawn = (run for run in runs if not run.is_adapter)
+        return {run.path: role for run, role in zip(drawn, ROLES, strict=False)}
 
     def _draw(self, _kind: str = "") -> None:
         kind, marks = self.kind.value(), self.marks(self._runs)
@@ -112,8 +113,9 @@ class RunCurves(UntitledCard):
         self.plot.set_note(notes.pop() if len(notes) == 1 else "")
         sentence = "No run is selected." if not self._runs else ""
         if self._missing():
-            alone = all(run.is_adapter for run in self._runs)
-            sentence = _WITHOUT_RUN if alone else "No accuracy was measured in training."
+            sentence = "No accuracy was measured in training."
+        if self._runs and all(run.is_adapter for run in self._runs):
+            sentence = _WITHOUT_RUN
         self.sentence.setText(sentence)
         self.stack.setCurrentIndex(1 if sentence else 0)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from advclip_gui.gui.evaluation_text import percent
 from advclip_gui.gui.run_text import DASH
+from advclip_gui.gui.widgets import run_columns
 from advclip_gui.run_words import why_figures_differ, why_not_comparable
 from advclip_gui.settings_text import differences
 
@@ -29,6 +30,8 @@ def what_differs(known: Sequence[tuple[RunSummary, RunRecord]]) -> tuple[str, Ro
     rows: Rows = []
     if any(line.is_adapter for line in lines):
         rows = [*_figures(lines), *_facts([record.facts for _, record in known])]
+        if len(settings) < len(known):
+            rows += _listed(lines)
         warning = why_figures_differ(lines)
     else:
         warning = why_not_comparable(settings)
@@ -49,6 +52,16 @@ def _figures(lines: Sequence[RunSummary]) -> Rows:
 def _facts(several: Sequence[Mapping[str, str]]) -> Rows:
     titles = dict.fromkeys(title for facts in several for title in facts)
     rows = [(title, *(facts.get(title, DASH) for facts in several)) for title in titles]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _listed(lines: Sequence[RunSummary]) -> Rows:
+    """What the list says of the training, where the settings themselves are not known of all."""
+    columns = (run_columns.DATA, run_columns.METHOD, run_columns.PROTOCOL, run_columns.SHOTS)
+    rows = [
+        (run_columns.HEADS[column][0], *(run_columns.shown(line, column) for line in lines))
+        for column in (*columns, run_columns.EPSILON)
+    ]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 

@@ -48,7 +48,7 @@ class RunFilter(QWidget):
         for key, title in STATE_TITLES.items():
             self.state.addItem(title, key)
         self.method.addItem("All methods", "")
-        self.parts = QCheckBox("In experiments")
+        self.parts = QCheckBox("Parts of experiments")
         self.parts.setObjectName("runPartsFilter")
         self.parts.setToolTip("Also show the runs that are parts of experiments.")
         self.parts.setChecked(True)

@@ -71,6 +71,8 @@ class RunTable(QTableView):
         self.setProperty("frameless", True)
         self.setShowGrid(False)
         self.setWordWrap(False)
+        # Names differ at their ends: the number of a run, the seed of an experiment's part.
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setTabKeyNavigation(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
