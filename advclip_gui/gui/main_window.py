@@ -268,7 +268,7 @@ class MainWindow(QMainWindow):
         dialog.show()
 
     def _show_keys(self) -> None:
-        from advclip_gui.gui.dialogs.about import KeysDialog
+        from advclip_gui.gui.dialogs.keys import KeysDialog
 
         KeysDialog(self).open()
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QCloseEvent, QDropEvent
-from PySide6.QtWidgets import QMessageBox, QPushButton, QToolButton
+from PySide6.QtGui import QAction, QCloseEvent, QDropEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QLabel, QMessageBox, QPushButton, QToolButton
 
 from advclip_gui.gui import app as application
 from advclip_gui.gui import main_window as module
 from advclip_gui.gui import theme
 from advclip_gui.gui.crash_hooks import CrashHooks
+from advclip_gui.gui.dialogs.keys import GROUPS, KeysDialog
 from advclip_gui.gui.preferences import Preferences
 from advclip_gui.gui.widgets.nav_rail import PAGES
 from advclip_gui.gui.widgets.status_strip import duration_text
@@ -50,6 +51,26 @@ def test_every_page_opens_by_its_button_and_by_its_keys(window, qtbot) -> None:
         qtbot.keyClick(window, Qt.Key(Qt.Key.Key_0.value + number), Qt.KeyboardModifier.ControlModifier)
         assert window.current_page == entry.key
         assert window.findChild(QToolButton, f"nav_{entry.key}").isChecked()
+
+
+def test_the_list_of_keys_holds_every_shortcut_of_the_window(window) -> None:
+    for entry in PAGES:
+        window.show_page(entry.key)
+    given = {action.shortcut() for action in window.findChildren(QAction)}
+    given |= {shortcut.key() for shortcut in window.findChildren(QShortcut)}
+    listed = {QKeySequence(keys) for group in GROUPS for keys, _ in group.keys}
+    missing = [keys.toString() for keys in given - listed if not keys.isEmpty()]
+    assert len(given) > 12
+    assert not missing
+
+
+def test_the_keys_can_be_looked_up(window, qtbot) -> None:
+    window.findChild(QAction, "keysAction").trigger()
+    dialog = window.findChild(KeysDialog)
+    assert dialog.isVisible()
+    assert {label.text() for label in dialog.findChildren(QLabel)} >= {"Runs", "F2", "Rename"}
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert not dialog.isVisible()
 
 
 def test_the_window_is_there_before_torch(window) -> None:

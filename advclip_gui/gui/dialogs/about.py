@@ -1,4 +1,4 @@
-"""What this program is, which versions it runs on, and its keys."""
+"""What this program is, and which versions it runs on."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ from importlib import metadata
 
 from PySide6.QtCore import qVersion
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QVBoxLayout, QWidget
 
 from advclip_gui import __version__
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Button, Muted, TextLabel
-from advclip_gui.gui.widgets.nav_rail import PAGES
 
 _PACKAGES = ("torch", "open_clip_torch", "peft", "pyqtgraph", "pillow")
-_KEYS = (
-    *((entry.shortcut, f"{entry.title} page") for entry in PAGES),
-    ("Ctrl+O", "Open an image folder"),
-    ("Ctrl+I", "Import settings"),
-    ("Ctrl+E", "Export the last adapter"),
-    ("Ctrl+Q", "Quit"),
-)
 
 
 def versions_text() -> str:
@@ -70,27 +62,3 @@ class AboutDialog(QDialog):
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(versions_text())
-
-
-class KeysDialog(QDialog):
-    """Every keyboard shortcut of the window."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Build the dialog."""
-        super().__init__(parent)
-        look = theme.current()
-        self.setWindowTitle("Keyboard shortcuts")
-        self.setObjectName("keysDialog")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(look.xl, look.xl, look.xl, look.l)
-        column.setSpacing(look.m)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(look.xl)
-        for row, (keys, meaning) in enumerate(_KEYS):
-            shown = TextLabel(keys, "badge")
-            grid.addWidget(shown, row, 0)
-            grid.addWidget(TextLabel(meaning), row, 1)
-        column.addLayout(grid)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        column.addWidget(buttons)
