@@ -29,6 +29,8 @@ WEIGHT_FILES: Final = (
 OPEN_CLIP_CONFIG: Final = "open_clip_config.json"
 HUGGING_FACE_CONFIG: Final = "config.json"
 PREPROCESSOR: Final = "preprocessor_config.json"
+PROCESSOR: Final = "processor_config.json"
+"""Where transformers 5 keeps the preprocessing of images when it saves a whole processor."""
 CONFIG_FILES: Final = (OPEN_CLIP_CONFIG, HUGGING_FACE_CONFIG)
 TOKENIZER_FILES: Final = (
     "tokenizer_config.json",
@@ -87,7 +89,7 @@ def local_source(path: Path) -> ClipSource:
 
 def _beside(folder: Path) -> dict[str, Path]:
     """The files of a folder that have a meaning here, by name."""
-    names = (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, *TOKENIZER_FILES)
+    names = (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, PROCESSOR, *TOKENIZER_FILES)
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
@@ -97,7 +99,7 @@ def repository_source(hub_id: str) -> ClipSource | None:
     Raises:
         CheckpointError: it is here, and holds another model.
     """
-    found = cached_files(hub_id, (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, *TOKENIZER_FILES))
+    found = cached_files(hub_id, (*WEIGHT_FILES, *CONFIG_FILES, PREPROCESSOR, PROCESSOR, *TOKENIZER_FILES))
     if not found.keys() & set(WEIGHT_FILES) or not found.keys() & set(CONFIG_FILES):
         return None
     return _describe(found, hub_id)
@@ -161,7 +163,7 @@ def check_configuration(hub_id: str) -> None:
     Raises:
         CheckpointError: it describes another kind of model.
     """
-    _configuration(cached_files(hub_id, (*CONFIG_FILES, PREPROCESSOR)), hub_id)
+    _configuration(cached_files(hub_id, (*CONFIG_FILES, PREPROCESSOR, PROCESSOR)), hub_id)
 
 
 def _configuration(found: dict[str, Path], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,7 +177,7 @@ def _configuration(found: dict[str, Path], name: str) -> tuple[dict[str, Any], d
         return config, dict(told) if isinstance(told, dict) else {}
     if HUGGING_FACE_CONFIG in found:
         config = from_hugging_face(read_config(found[HUGGING_FACE_CONFIG]), name)
-        return config, preprocessing_of(read_config(found[PREPROCESSOR])) if PREPROCESSOR in found else {}
+        return config, _preprocessing(found)
     raise CheckpointError(f"{name} holds weights, but no {OPEN_CLIP_CONFIG} or config.json.", _HINT)
 
 
@@ -282,6 +284,14 @@ def _converted(
     return {**made_config, "quick_gelu": True} if quick_gelu else made_config
 
 
+def _preprocessing(found: dict[str, Path]) -> dict[str, Any]:
+    """What stands beside the weights about images, in a file of its own or within the whole processor's."""
+    if PREPROCESSOR in found:
+        return preprocessing_of(read_config(found[PREPROCESSOR]))
+    inner = read_config(found[PROCESSOR]).get("image_processor") if PROCESSOR in found else None
+    return preprocessing_of(inner) if isinstance(inner, dict) else {}
+
+
 def preprocessing_of(content: dict[str, Any]) -> dict[str, Any]:
     """Read an image processor's file: size, mean, std, interpolation and resize mode, as far as told."""
     told: dict[str, Any] = {}
@@ -289,6 +299,8 @@ def preprocessing_of(content: dict[str, Any]) -> dict[str, Any]:
         value = content.get(key)
         if isinstance(value, list) and len(value) == 3:
             told[name] = value
+    if content.get("do_normalize") is False:
+        told |= {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
     size, crop = content.get("size"), content.get("crop_size")
     if content.get("resample") in _RESAMPLING:
         told["interpolation"] = _RESAMPLING[content["resample"]]

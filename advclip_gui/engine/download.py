@@ -23,6 +23,7 @@ from advclip_gui.engine.catalog import (
 from advclip_gui.engine.clip_source import (
     CONFIG_FILES,
     PREPROCESSOR,
+    PROCESSOR,
     TOKENIZER_FILES,
     cached_files,
     check_configuration,
@@ -105,7 +106,7 @@ def _fetch_all(settings: BackboneSettings, place: Place, cache: Path, control: C
     if chosen.name.startswith(HUB_PREFIX) and not cached_files(chosen.hub_id, CONFIG_FILES):
         if download.fetch(CONFIG_FILES) is None:
             raise place.lacks(" or ".join(CONFIG_FILES))
-        download.fetch((PREPROCESSOR,))
+        download.fetch((PREPROCESSOR, PROCESSOR))
     if chosen.name.startswith(HUB_PREFIX):
         check_configuration(chosen.hub_id)
     names = weight_names(chosen)

@@ -121,6 +121,23 @@ class TestHuggingFaceFolders:
         assert (loaded.interpolation, loaded.resize_mode, loaded.image_size) == ("bilinear", "shortest", 16)
         assert (loaded.source, loaded.architecture) == ("model.safetensors", "")
 
+    @pytest.mark.parametrize("act", ["gelu"], indirect=True)
+    def test_the_preprocessing_that_transformers_saves_is_read(self, folder) -> None:
+        from transformers import CLIPImageProcessor
+
+        (folder / "preprocessor_config.json").unlink()
+        told = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.4], "resample": 2}
+        processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16, **told)
+        processor.save_pretrained(folder)
+        alone = load(folder)
+        (folder / "preprocessor_config.json").unlink()
+        # As a whole processor is saved since transformers 5.
+        whole = {"image_processor": processor.to_dict(), "processor_class": "CLIPProcessor"}
+        (folder / "processor_config.json").write_text(json.dumps(whole))
+        for loaded in (alone, load(folder)):
+            assert (loaded.mean, loaded.std) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+            assert (loaded.interpolation, loaded.resize_mode) == ("bilinear", "shortest")
+
     @pytest.mark.parametrize("act", ["quick_gelu"], indirect=True)
     def test_the_activation_can_be_forced(self, folder, inputs) -> None:
         free, forced = load(folder), load(folder, quick_gelu=False)
@@ -177,6 +194,8 @@ def test_other_configurations_are_refused(config, reason) -> None:
 
 def test_preprocessing_files_are_read_as_far_as_they_tell() -> None:
     assert preprocessing_of({}) == {}
+    unscaled = {"do_normalize": False, "image_mean": [0.5, 0.5, 0.5]}
+    assert preprocessing_of(unscaled) == {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
     squash = {"size": {"height": 20, "width": 20}, "do_center_crop": False, "resample": 3}
     assert preprocessing_of(squash) == {"size": 20, "resize_mode": "squash", "interpolation": "bicubic"}
     assert preprocessing_of({"size": 18, "resample": 1, "image_mean": 0.5}) == {

@@ -634,6 +634,18 @@ def test_a_repository_of_hugging_face(other: StandIn) -> None:
     assert source.config["quick_gelu"] is True
 
 
+def test_a_repository_saved_with_a_whole_processor(other: StandIn) -> None:
+    other.files = {
+        "config.json": b'{"model_type": "clip"}',
+        "processor_config.json": b'{"image_processor": {"image_mean": [0.1, 0.2, 0.3]}}',
+        "model.safetensors": WEIGHTS,
+    }
+    fetch_other(other)
+    source = source_of(OTHER)
+    assert source is not None
+    assert source.preprocess == {"mean": [0.1, 0.2, 0.3]}
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
