@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from advclip_gui.engine.file_access import Readable
+
 HEAD: Final = 4096
 TAIL: Final = 64
 
@@ -38,18 +40,19 @@ class ImageFacts:
     transparent: bool
 
 
-def plain_facts(stream: BinaryIO, head: bytes, tail: bytes) -> ImageFacts | None:
+def plain_facts(stream: Readable, head: bytes, tail: bytes | None) -> ImageFacts | None:
     """Read the header of a plain, complete JPEG or PNG; None for anything else.
 
     Args:
         stream: the file, placed after `head`.
         head: its first bytes.
-        tail: its last bytes.
+        tail: its last bytes, None where they are not known: it is taken for complete.
     """
     if head.startswith(b"\xff\xd8\xff"):
-        return _jpeg(stream, head) if tail.rstrip(b"\0").endswith(b"\xff\xd9") else None
+        whole = tail is None or tail.rstrip(b"\0").endswith(b"\xff\xd9")
+        return _jpeg(stream, head) if whole else None
     if head.startswith(_PNG_SIGNATURE):
-        return _png(head) if tail[-8:-4] == b"IEND" else None
+        return _png(head) if tail is None or tail[-8:-4] == b"IEND" else None
     return None
 
 
@@ -69,7 +72,7 @@ def stream_ends_properly(stream: BinaryIO, image_format: str) -> bool:
     return False
 
 
-def _jpeg(stream: BinaryIO, head: bytes) -> ImageFacts | None:
+def _jpeg(stream: Readable, head: bytes) -> ImageFacts | None:
     place, turned = 2, False
     while place < _FURTHER:
         if place + 10 > len(head):

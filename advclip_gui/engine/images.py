@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from advclip_gui.engine.errors import ImageError
-from advclip_gui.engine.file_access import DamagedZipError, NotRegularError, OversizeError, open_file
+from advclip_gui.engine.file_access import (
+    DamagedZipError,
+    NotRegularError,
+    OversizeError,
+    open_file,
+    open_start,
+)
 from advclip_gui.engine.image_headers import HEAD, TAIL, ImageFacts, plain_facts, stream_ends_properly
 from advclip_gui.engine.image_modes import ALPHA_MODES, is_sixteen_bit, to_rgb, upright
 
@@ -73,7 +79,7 @@ class BadImageError(ImageError):
 
 
 class Look(NamedTuple):
-    """An image as a scan sees it: header, length in bytes, and a fingerprint of its first and last bytes."""
+    """An image as a scan sees it: header, length in bytes, and a fingerprint, alike for copies."""
 
     facts: ImageFacts
     size_bytes: int
@@ -147,27 +153,25 @@ def inspect_image(path: Path | str, *, full: bool) -> ImageFacts:
 def look_at_image(path: Path | str, *, full: bool) -> Look:
     """As `inspect_image`, quicker for plain files, with what tells copies apart.
 
+    Whether a longer file that is packed in a zip is complete shows only where `full` unpacks all of it.
+
     Raises:
         ImageError: as for `open_image`.
     """
     path = Path(path)
+    facts = None
     try:
-        with open_file(path) as stream:
-            head = stream.read(HEAD)
-            facts = None
-            if len(head) < HEAD:
-                size, tail = len(head), head[-TAIL:]
-            else:
-                size = stream.seek(-TAIL, os.SEEK_END) + TAIL
-                tail = stream.read(TAIL)
-                stream.seek(HEAD)
+        with open_start(path, HEAD, TAIL) as (start, stream):
             if not full:
-                facts = plain_facts(stream, head, tail)
+                facts = plain_facts(stream, start.head, start.tail)
     except OSError as error:
         raise _bad_file(path, error) from error
     if facts is None or facts.width * facts.height > MAX_PIXELS:
         facts = inspect_image(path, full=full)
-    return Look(facts, size, zlib.crc32(tail, zlib.crc32(head)))
+    fingerprint = start.checksum
+    if fingerprint is None:
+        fingerprint = zlib.crc32(start.tail or b"", zlib.crc32(start.head))
+    return Look(facts, start.size_bytes, fingerprint)
 
 
 def prepare(

@@ -37,6 +37,7 @@ def measure(quick: bool) -> dict[str, Any]:
         root = Path(home) / "images"
         _write_tree(root, count)
         figures = _scans(root, count, repeats(quick) // 3)
+        figures |= _zips(root, Path(home), count // 5, repeats(quick) // 3)
         figures |= _window(root, count)
     details = {
         "images": f"{count:,} different JPEGs of 500 x 375 in {CLASSES:,} folders, written just before",
@@ -75,6 +76,36 @@ def _scans(root: Path, count: int, times: int) -> dict[str, Any]:
     }
 
 
+def _zips(root: Path, home: Path, count: int, times: int) -> dict[str, Any]:
+    """Scan a zip of part of the images, stored and packed."""
+    import zipfile
+
+    from advclip_gui.engine.control import Control
+    from advclip_gui.engine.datasets.folder import scan
+
+    figures = {}
+    for title, packing in (("stored", zipfile.ZIP_STORED), ("deflated", zipfile.ZIP_DEFLATED)):
+        path = home / f"{title}.zip"
+        with zipfile.ZipFile(path, "w", packing, compresslevel=1) as archive:
+            for number in range(count):
+                name = _name(number)
+                archive.write(root / name, name)
+        rates = []
+        for _ in range(times):
+            began = time.perf_counter()
+            found = scan(path, control=Control(), decode="header")
+            rates.append(count / (time.perf_counter() - began))
+            if len(found.records) != count or found.problems_of("error"):
+                raise RuntimeError(f"{len(found.records)} images were found in the zip")
+        figures[f"scan of a zip, {title}"] = figure(rates, "files/s")
+        path.unlink()
+    return figures
+
+
+def _name(number: int) -> str:
+    return f"class {number % CLASSES:04}/{number:06}.jpg"
+
+
 def _cancel(root: Path, after: float) -> float | None:
     """Seconds from cancelling a scan to its end; None where it was over by then."""
     from advclip_gui.engine.control import Cancelled, Control
@@ -100,20 +131,21 @@ def _cancel(root: Path, after: float) -> float | None:
 def _window(root: Path, count: int) -> dict[str, Any]:
     from PySide6.QtCore import QEventLoop, QTimer
 
-    from advclip_gui.gui import theme
-    from advclip_gui.gui.app import make_application
+    from advclip_gui.gui.app import collect_in_main_thread, make_application, make_window
     from advclip_gui.gui.bridge import Backend
     from advclip_gui.gui.io_thread import IoPool
-    from advclip_gui.gui.pages.data import DataPage
     from advclip_gui.gui.workspace import Workspace
 
     application = make_application()
-    theme.apply(application, "light")
-    io, backend = IoPool(), Backend(lambda: None)
-    workspace = Workspace(backend, io)
-    page = DataPage(workspace, backend, io)
-    page.resize(1196, 770)
-    page.show()
+    window = make_window()
+    io, workspace = window.findChild(IoPool), window.findChild(Workspace)
+    garbage = collect_in_main_thread(window)
+    garbage.settle()  # as once the engine is loaded: from then on there are collections
+    window.resize(1280, 800)
+    window.show()
+    for name in ("recipe", "data"):
+        window.show_page(name)
+    page = window.pages["data"]
 
     def until(done: Callable[[], bool], on_turn: Callable[[], None] = lambda: None) -> None:
         limit = time.monotonic() + _PATIENCE_S
@@ -141,15 +173,15 @@ def _window(root: Path, count: int) -> dict[str, Any]:
     until(lambda: workspace.scan is not None, look)
     whole = time.perf_counter() - began
     until(lambda: not page.sample.drawing and not io.jobs)
-    ticker.stop()
-    gaps = [1000 * (later - sooner) for sooner, later in itertools.pairwise(turns)]
+    gaps = _gaps(turns)
     if grid.model().rowCount() != count:
         raise RuntimeError(f"the grid shows {grid.model().rowCount()} images")
     bar = grid.verticalScrollBar()
 
     def scroll(step: int) -> list[float]:
-        """Time to draw the grid after each of many steps, thumbnails being read all the while."""
-        frames = []
+        """Time to draw the whole grid after each of many steps, thumbnails being read all the while."""
+        frames: list[float] = []
+        turns.clear()
         for number in range(_FRAMES):
             start = time.perf_counter()
             bar.setValue(number * step)
@@ -160,12 +192,15 @@ def _window(root: Path, count: int) -> dict[str, Any]:
                 application.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 2)
         return frames
 
-    wheel, dragged = scroll(bar.singleStep()), scroll(max(1, bar.maximum() // _FRAMES))
+    wheel, wheel_gaps = scroll(bar.singleStep()), _gaps(turns)
+    dragged, dragged_gaps = scroll(max(1, bar.maximum() // _FRAMES)), _gaps(turns)
+    ticker.stop()
     until(lambda: not page.browser.loader.busy)
     cached = page.browser.loader.cached
     memory = _peak_megabytes()
-    page.close()
-    backend.shut_down()
+    window.close()
+    garbage.stop()
+    window.findChild(Backend).shut_down()
     io.shut_down()
     return {
         "window: first rows": figure([1000 * value for value in first], "ms"),
@@ -176,9 +211,15 @@ def _window(root: Path, count: int) -> dict[str, Any]:
         "window: frame, wheel, 99th percentile": figure([percentile(wheel, 0.99)], "ms"),
         "window: frame, handle dragged through all": figure(dragged, "ms"),
         "window: frame, handle dragged, 99th percentile": figure([percentile(dragged, 0.99)], "ms"),
+        "window: event loop, longest gap while scrolling": figure([max(wheel_gaps + dragged_gaps)], "ms"),
         "window: thumbnails kept": figure([float(cached)], "images"),
         "memory, peak": figure([memory], "MB"),
     }
+
+
+def _gaps(turns: list[float]) -> list[float]:
+    """Milliseconds between the turns of the event loop."""
+    return [1000 * (later - sooner) for sooner, later in itertools.pairwise(turns)]
 
 
 def _peak_megabytes() -> float:
@@ -212,8 +253,7 @@ def _write_tree(root: Path, count: int) -> None:
         comment = f"{number:09}".encode() + b" " * (number * 7919 % 1500)
         segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
         picture = plain[number % len(plain)]
-        path = root / f"class {number % CLASSES:04}" / f"{number:06}.jpg"
-        path.write_bytes(picture[:2] + segment + picture[2:])
+        (root / _name(number)).write_bytes(picture[:2] + segment + picture[2:])
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class ZipSource:
         """Sort the members into folders.
 
         Raises:
-            DataError: as `file_access.Archive`.
+            DataError: as `zip_archive.Archive`.
             OSError: it cannot be opened.
         """
         self._root = root

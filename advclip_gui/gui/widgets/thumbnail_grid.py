@@ -43,8 +43,10 @@ class ThumbnailModel(QStringListModel):
 
     def set_records(self, records: Sequence[ImageRecord]) -> None:
         """Show other images."""
+        self.setStringList([])
         self._records = list(records)
-        self.setStringList([""] * len(self._records))
+        if self._records:
+            self.insertRows(0, len(self._records))
 
     def append(self, records: Sequence[ImageRecord]) -> None:
         """Show more images behind the others."""
