@@ -263,14 +263,14 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
 
 
 def _folder(run: RunSummary) -> str:
-    """The folder's name, of a cell of an experiment that of the experiment too."""
-    return f"{run.path.parent.parent.name}/cells/{run.path.name}" if run.part_of else run.path.name
+    """The folder's name; of a part of an experiment, where it is below the folder of runs."""
+    return "/".join(run.path.parts[-4:]) if run.part_of else run.path.name
 
 
 def _as_json(run: RunSummary) -> dict[str, Any]:
     values: dict[str, Any] = plain({key: getattr(run, key) for key in run.__slots__})
     values["backbone_settings"] = run.backbone_settings.model_dump(mode="json")
-    return {"folder": run.path.name, **values}
+    return {"folder": _folder(run), **values}
 
 
 def _last_step(folder: Any) -> int:

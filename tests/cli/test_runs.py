@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from advclip_gui.engine.experiments.definition import ExperimentSettings
+from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root
 from advclip_gui.engine.runs import RunFolder
 from advclip_gui.settings import RunSettings
 from tests.cli.strict_json import read as read_json
@@ -38,6 +40,30 @@ def root(tmp_path: Path) -> Path:
 
 def rows(out: str) -> list[list[str]]:
     return [line.split() for line in out.splitlines()]
+
+
+def test_parts_of_experiments_are_listed_when_asked_for_and_shown_by_their_place(
+    program: Any, root: Path, tmp_path: Path
+) -> None:
+    experiment = ExperimentFolder(experiments_root(root) / "pets")
+    experiment.define(ExperimentSettings(name="Pets"))
+    cell = RunFolder(experiment.run_dir("a"))
+    cell.start(RunSettings(name="AdvCLIP-LoRA, 4 shots"), device="CPU", split={})
+    cell.set_state("finished")
+    assert "pets" not in program("runs", "list", "--root", root).out
+    done = program("runs", "list", "--experiments", "--root", root, "--json", tmp_path / "list.json")
+    (told,) = [run for run in read_json(tmp_path / "list.json")["runs"] if run["part_of"]]
+    assert (told["folder"], told["part_of"]) == ("experiments/pets/cells/a", "Pets")
+    assert told["folder"] in done.out
+    assert "4 shots" in program("runs", "show", told["folder"], "--root", root).out
+
+
+def test_a_run_is_found_by_how_its_name_begins(program: Any, root: Path) -> None:
+    assert "4" in program("runs", "show", "on", "--root", root).out
+    RunFolder(root / "one").rename("Two more")
+    refused = program("runs", "show", "tw", "--root", root)
+    assert refused.status == 1
+    assert "2 runs begin with 'tw'" in refused.err
 
 
 def test_list_filters_and_writes_json(program: Any, root: Path, tmp_path: Path) -> None:

@@ -286,8 +286,8 @@ class RunsPage(QWidget):
     def _show(self) -> None:
         selected = self.table.selected()[:MOST_COMPARED]
         self.curves.show_runs(selected, self._records)
-        # What has no curves leaves its room to the table.
-        self.curves.setVisible(not selected or any(not line.is_adapter for line in selected))
+        # Several that have no curves leave their room to the table.
+        self.curves.setVisible(len(selected) < 2 or any(not line.is_adapter for line in selected))
         self.details.show_runs(selected, self._records)
         self._update_actions()
 

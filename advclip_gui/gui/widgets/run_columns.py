@@ -56,14 +56,14 @@ WIDTHS = {
     ROBUST: 116,
     IMAGES: 60,
     STARTED: 104,
-    STATE: 126,
+    STATE: 132,
     NOTE: 160,
     PART: 140,
 }
 """Where the window is narrow; the name takes the rest."""
 ROOMY = {
-    **{DATA: 60, BACKBONE: 70, METHOD: 10, PROTOCOL: 18, EPSILON: 10},
-    **{CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 16},
+    **{DATA: 40, BACKBONE: 56, METHOD: 10, PROTOCOL: 14, EPSILON: 10},
+    **{CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 10},
 }
 """What is added where the window is wide."""
 NAME_ROOM = 220
