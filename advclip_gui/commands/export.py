@@ -13,7 +13,7 @@ from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.exchange.formats import FORMATS, Format
 
 if TYPE_CHECKING:
-    from advclip_gui.engine.export import Outcome
+    from advclip_gui.engine.exchange.several import Outcome
 
 
 def export(
@@ -51,7 +51,8 @@ def export(
         )
     from advclip_gui.commands.models import saved_folder
     from advclip_gui.commands.watcher import Watcher
-    from advclip_gui.engine.export import export_adapter, export_several
+    from advclip_gui.engine.exchange.several import export_several
+    from advclip_gui.engine.export import export_adapter
 
     folders = [saved_folder(source) for source in sources]
     with Watcher() as watcher:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,18 +17,16 @@ from advclip_gui.engine.adapters import (
     write_adapter,
 )
 from advclip_gui.engine.backbones import load_backbone
-from advclip_gui.engine.blueprint import architecture_of, draw, model_config
-from advclip_gui.engine.catalog import availability, entry
+from advclip_gui.engine.blueprint import architecture_of, draw
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier
 from advclip_gui.engine.control import Control
-from advclip_gui.engine.errors import BackboneError, CheckpointError, StorageError, UserError
+from advclip_gui.engine.errors import CheckpointError, StorageError, UserError
 from advclip_gui.engine.exchange.card import model_card
-from advclip_gui.engine.exchange.clip_lora_file import check_placement, write_clip_lora
+from advclip_gui.engine.exchange.clip_lora_file import write_clip_lora
 from advclip_gui.engine.exchange.folder import filled, found_there
 from advclip_gui.engine.exchange.formats import (
     BACKBONE_FOLDER,
     CARD_FILE,
-    FORMATS,
     INFO_FILE,
     WEIGHTS_FILE,
     Format,
@@ -38,6 +35,7 @@ from advclip_gui.engine.exchange.formats import (
 from advclip_gui.engine.exchange.hugging_face_folder import clip_config, write_hugging_face
 from advclip_gui.engine.exchange.info import AdapterInfo, adapter_info, record_of
 from advclip_gui.engine.exchange.merged import Merged, merge, untouched
+from advclip_gui.engine.exchange.offer import config_of, hub_id_of
 from advclip_gui.engine.exchange.onnx_classifier import check_packages, write_onnx
 from advclip_gui.engine.exchange.open_clip_folder import write_open_clip
 from advclip_gui.engine.exchange.snippets import loading_snippet
@@ -46,15 +44,14 @@ from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.session import Session, adapter_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor
 
     from advclip_gui.engine.placement import Placement
-    from advclip_gui.settings import BackboneSettings
 
-__all__ = ["INFO_FILE", "AdapterInfo", "Outcome", "adapter_info", "export_adapter", "export_several",
-           "load_classifier", "loading_snippet", "possible_formats"]  # fmt: skip
+__all__ = ["INFO_FILE", "AdapterInfo", "adapter_info", "export_adapter", "load_classifier", "loading_snippet"]
 
 _TASK = "Exporting"
 
@@ -130,126 +127,10 @@ def export_adapter(
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one of several exports.
-
-    Attributes:
-        source: what was exported.
-        folder: where to.
-        error: why it was not; None where it was.
-    """
-
-    source: Path
-    folder: Path
-    error: UserError | None = None
-
-
-def export_several(
-    sources: Sequence[Path],
-    out: Path,
-    *,
-    format: str = "peft",
-    control: Control | None = None,
-    checkpoint: str = "",
-    with_backbone: bool = False,
-) -> tuple[Outcome, ...]:
-    """Export each of several adapters to a folder of its own below `out`, named after its source.
-
-    One that cannot be exported does not keep the others from it; the same call again replaces what this
-    one has written.
-
-    Args:
-        sources: as `export_adapter` takes them; one that is named twice is exported once.
-        out: made where it is not there.
-        format: as for `export_adapter`; the same for all, like everything below.
-        control: hears of the progress; a cancelled export leaves those before it.
-        checkpoint: as for `export_adapter`.
-        with_backbone: as for `export_adapter`.
-
-    Raises:
-        StorageError: `out` is a file, or an export itself.
-        Cancelled: through `control`.
-    """
-    control = control or Control()
-    if (out / INFO_FILE).is_file() or (out.exists() and not out.is_dir()):
-        raise StorageError(f"{out} cannot hold several exports.", "Choose an empty folder or a new name.")
-    named: dict[str, Path] = {}
-    for source in dict.fromkeys(source.absolute() for source in sources):
-        stem = source.name if source.name != "adapter" else source.parent.name
-        number = 1
-        while (name := stem if number == 1 else f"{stem}-{number}") in named:
-            number += 1
-        named[name] = source
-    outcomes = []
-    for index, (name, source) in enumerate(named.items()):
-        part, error = control.part(index, len(named)), None
-        try:
-            export_adapter(
-                source,
-                out / name,
-                format=format,
-                control=part,
-                checkpoint=checkpoint,
-                with_backbone=with_backbone,
-            )
-        except UserError as failure:
-            error = failure
-        outcomes.append(Outcome(source, out / name, error))
-    return tuple(outcomes)
-
-
-def possible_formats(source: Path, *, checkpoint: str = "") -> dict[Format, str]:
-    """Which formats can hold an adapter, before anything is loaded or written.
-
-    Args:
-        source: as for `export_adapter`.
-        checkpoint: as for `export_adapter`.
-
-    Returns:
-        for every format "", or the reason why not.
-
-    Raises:
-        CheckpointError: there is no adapter, or it is damaged.
-    """
-    place, _ = read_adapter(adapter_folder(source))
-    backbone = adapter_info(source).backbone
-    if checkpoint:
-        backbone = backbone.model_copy(update={"checkpoint": checkpoint})
-    here = availability(backbone)
-    found: dict[Format, str] = {}
-    for one in FORMATS:
-        try:
-            if one.whole and not here.here:
-                raise BackboneError(here.sentence)
-            if one.name == "hugging-face":
-                clip_config(_config(backbone))
-            elif one.name == "clip-lora":
-                check_placement(draw(_config(backbone)).model, place)
-            elif one.name == "onnx":
-                check_packages(load=False)
-            found[one.name] = ""
-        except UserError as error:
-            found[one.name] = error.message
-    return found
-
-
-def _config(backbone: BackboneSettings) -> dict[str, Any]:
-    """The backbone's architecture. Raises `UserError` where it is not known here.
-
-    What a folder holds is known from the folder alone: without it, the settings would name a usual one.
-    """
-    if backbone.name == "local" and not Path(backbone.checkpoint).suffix:
-        here = availability(backbone)
-        if not here.here:
-            raise BackboneError(here.sentence)
-    return model_config(backbone)
-
-
 def _architecture(info: AdapterInfo) -> dict[str, Any]:
     """Under which name open_clip builds the backbone, or else its activation; whether it is a plain CLIP."""
     try:
-        config = _config(info.backbone)
+        config = config_of(info.backbone)
     except UserError:
         return info.built
     name = architecture_of(config)
@@ -265,8 +146,8 @@ def _architecture(info: AdapterInfo) -> dict[str, Any]:
 def _write_peft(source: _Source, out: Path, control: Control) -> dict[str, Any]:
     # The weights byte by byte: their hash stands in reports. The configuration anew: it may name a path.
     if source.with_backbone:
-        clip_config(_config(source.info.backbone))  # refuses before anything is loaded
-    hub_id = _hub_id(source.info.backbone)
+        clip_config(config_of(source.info.backbone))  # refuses before anything is loaded
+    hub_id = hub_id_of(source.info.backbone)
     write_adapter(out, source.place, source.matrices, hub_id=hub_id)
     with safe_open(source.folder / WEIGHTS_FILE, "pt") as tensors:
         says_more = (tensors.metadata() or {}).keys() - {"format"}
@@ -281,13 +162,6 @@ def _write_peft(source: _Source, out: Path, control: Control) -> dict[str, Any]:
     return {"base": HUGGING_FACE_BASE.get(hub_id), "with_backbone": source.with_backbone}
 
 
-def _hub_id(backbone: BackboneSettings) -> str:
-    try:
-        return entry(backbone).hub_id
-    except BackboneError:
-        return ""
-
-
 def _write_open_clip(source: _Source, out: Path, control: Control) -> dict[str, Any]:
     merged = _merged(source, control)
     write_open_clip(merged, out)
@@ -295,7 +169,7 @@ def _write_open_clip(source: _Source, out: Path, control: Control) -> dict[str, 
 
 
 def _write_hugging_face(source: _Source, out: Path, control: Control) -> dict[str, Any]:
-    clip_config(_config(source.info.backbone))  # refuses before anything is loaded
+    clip_config(config_of(source.info.backbone))  # refuses before anything is loaded
     merged = _merged(source, control)
     write_hugging_face(merged, out)
     return {"merged_into_sha256": merged.backbone.sha256}
@@ -320,7 +194,7 @@ def _write_onnx(source: _Source, out: Path, control: Control) -> dict[str, Any]:
 
 
 def _write_clip_lora(source: _Source, out: Path, control: Control) -> dict[str, Any]:
-    model = draw(_config(source.info.backbone)).model
+    model = draw(config_of(source.info.backbone)).model
     write_clip_lora(out / format_entry("clip-lora").files[0], model, source.place, source.matrices)
     return {}
 

@@ -17,9 +17,11 @@ from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.dialogs import export
-from advclip_gui.gui.dialogs.export import ExportDialog, check_destination, stem_of
+from advclip_gui.gui.dialogs.export import ExportDialog
+from advclip_gui.gui.dialogs.export_jobs import Offer, check_destination, stem_of
 from advclip_gui.gui.job_handle import ErrorInfo
 from advclip_gui.gui.jobs import Exported
+from advclip_gui.gui.widgets.basics import Muted
 from advclip_gui.settings import RunSettings
 from tests.gui.probe_fakes import HandBackend, end
 
@@ -84,12 +86,12 @@ def test_an_export_shows_where_it_went_and_how_to_load_it(
     end(handle, "finished", Exported(job.out, SNIPPET))
     assert dialog.banner.level == "success"
     assert str(job.out) in dialog.banner.message
-    assert dialog.snippet.toPlainText() == SNIPPET
+    assert dialog.snippet.toPlainText() == SNIPPET.rstrip()
     assert dialog.snippet.isVisible()
     assert dialog.progress.isHidden()
     assert dialog.choices["onnx"].isEnabled()
     qtbot.mouseClick(dialog.copy_button, LEFT)
-    assert QGuiApplication.clipboard().text() == SNIPPET
+    assert QGuiApplication.clipboard().text() == SNIPPET.rstrip()
     qtbot.mouseClick(dialog.folder_button, LEFT)
     assert [Path(one) for one in opened] == [job.out]
     assert dialog.export_button.isHidden()
@@ -114,6 +116,104 @@ def test_the_format_goes_into_job_and_folder_until_the_user_names_one(
     qtbot.mouseClick(dialog.export_button, LEFT)
     job, _ = backend.last("ExportJob")
     assert (job.out, job.format) == (documents / "mine", "onnx")
+
+
+POSSIBLE = {one.name: "" for one in FORMATS}
+
+
+def offer(backend: HandBackend, **more: Any) -> None:
+    end(backend.last("OfferJob")[1], "finished", Offer(**{"formats": POSSIBLE, **more}))
+
+
+def test_what_cannot_hold_the_adapter_says_why_and_cannot_be_chosen(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    assert backend.last("OfferJob")[0].source == tmp_path / "run"
+    dialog.choose_format("hugging-face")  # before the answer is there
+    why = "transformers' CLIPModel cannot hold this architecture."
+    offer(backend, formats={**POSSIBLE, "hugging-face": why, "clip-lora": "For plain CLIPs."}, plain=False)
+    assert dialog.format == "peft"
+    assert dialog.destination.text() == str(documents / "run-adapter")
+    assert [name for name, choice in dialog.choices.items() if not choice.isEnabled()] == [
+        "hugging-face", "clip-lora",
+    ]  # fmt: skip
+    shown = {label.text() for label in dialog.findChildren(Muted) if label.isVisible()}
+    assert why in shown
+    assert any("this program is what loads them" in text for text in shown)
+    assert dialog.choices["hugging-face"].accessibleDescription() == why
+    assert not dialog.with_backbone.isVisible()
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    end(backend.last("ExportJob")[1], "failed", ErrorInfo("The disk is full.", "", ""))
+    assert not dialog.choices["clip-lora"].isEnabled()  # still
+    assert dialog.choices["onnx"].isEnabled()
+
+
+@pytest.mark.parametrize(("size", "along"), [(31_000_000, True), (605_000_000, False)])
+def test_a_backbone_that_transformers_does_not_know_can_go_along(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path, size: int, along: bool
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    assert not dialog.with_backbone.isVisible()
+    offer(backend, backbone=size)
+    assert dialog.with_backbone.isVisible()
+    assert f"{size // 10**6} MB" in dialog.with_backbone.text()
+    assert dialog.with_backbone.isChecked() == along
+    dialog.choose_format("onnx")
+    assert not dialog.with_backbone.isVisible()
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    job, handle = backend.last("ExportJob")
+    assert job.format == "onnx"  # where it plays no part
+    end(handle, "cancelled")
+    dialog.choose_format("peft")
+    assert dialog.with_backbone.isVisible()
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    job, handle = backend.last("ExportJob")
+    assert job.with_backbone is along
+    assert not dialog.with_backbone.isEnabled()
+    end(handle, "finished", Exported(job.out, SNIPPET))
+    assert not dialog.with_backbone.isVisible()
+
+
+def test_a_run_with_nothing_to_export_is_told_at_once(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    end(backend.last("OfferJob")[1], "failed", ErrorInfo("There is no adapter.", "Train one.", ""))
+    assert (dialog.banner.level, dialog.banner.message) == ("error", "There is no adapter. Train one.")
+    write_to(dialog, documents / "new")
+    assert not dialog.export_button.isEnabled()
+    dialog.export()
+    assert backend.count("ExportJob") == 0
+
+
+def test_closing_before_the_answer_asks_no_longer(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    _, handle = backend.last("OfferJob")
+    dialog.reject()
+    assert handle.control.cancelled
+    offer(backend, backbone=5)  # arrives all the same, and meets nobody
+
+
+def test_the_dialog_is_as_high_as_what_it_shows(
+    qtbot: QtBot, backend: HandBackend, documents: Path, tmp_path: Path
+) -> None:
+    """Sentences of two lines do not push the buttons over the lines of code."""
+    dialog = open_dialog(qtbot, backend, tmp_path / "run")
+    formats = {**POSSIBLE, "hugging-face": "A sentence that is far longer than one line of it. " * 4}
+    offer(backend, formats=formats)
+    layout = dialog.layout()
+    assert layout is not None
+    assert dialog.height() >= layout.totalHeightForWidth(dialog.width())
+    qtbot.mouseClick(dialog.export_button, LEFT)
+    job, handle = backend.last("ExportJob")
+    end(handle, "finished", Exported(job.out, "line\n" * 9))
+    lines = dialog.snippet.geometry()
+    assert lines.bottom() < dialog.copy_button.geometry().top()
+    assert dialog.height() >= layout.totalHeightForWidth(dialog.width())
+    assert dialog.height() <= 768  # of a small screen
 
 
 def test_an_export_shows_how_far_it_is_and_can_be_cancelled(
@@ -226,7 +326,6 @@ def test_a_run_without_an_adapter_is_told_through_the_real_job(
     backend = Backend(lambda: SimpleNamespace(device_text="Test device"))
     backend.start()
     dialog = open_dialog(qtbot, backend, tmp_path / "nothing")
-    qtbot.mouseClick(dialog.export_button, LEFT)
     qtbot.waitUntil(lambda: dialog.banner.level == "error", timeout=150_000)
     assert dialog.banner.message.startswith("There is no adapter in")
     assert not (documents / "nothing-adapter").exists()
@@ -251,6 +350,9 @@ def test_a_real_adapter_is_exported(qtbot: QtBot, documents: Path, tmp_path: Pat
     backend = Backend(lambda: SimpleNamespace(device_text="Test device"))
     backend.start()
     dialog = open_dialog(qtbot, backend, run)
+    qtbot.waitUntil(lambda: dialog.offer is not None, timeout=150_000)
+    assert set(dialog.offer.formats.values()) == {""}  # type: ignore[union-attr]
+    assert dialog.with_backbone.isChecked()
     qtbot.mouseClick(dialog.export_button, LEFT)
     qtbot.waitUntil(lambda: dialog.exported is not None or dialog.banner.level == "error", timeout=150_000)
     assert dialog.banner.level == "success", dialog.banner.message
@@ -267,7 +369,8 @@ def test_a_real_adapter_is_exported(qtbot: QtBot, documents: Path, tmp_path: Pat
         assert dialog.banner.level == "success", dialog.banner.message
         assert dialog.exported is not None
         names = {path.name for path in dialog.exported.folder.iterdir()}
-        assert names == {*format_entry(one.name).files, "advclip.json", "README.md"}
+        more = {"backbone"} if one.name == "peft" else set()
+        assert names == {*format_entry(one.name).files, "advclip.json", "README.md"} | more
         assert str(dialog.exported.folder) in dialog.snippet.toPlainText()
         assert dialog.progress.isHidden()
     assert backend.shut_down()

@@ -72,7 +72,7 @@ def clip_config(config: dict[str, Any]) -> dict[str, Any]:
         *sorted(key for key in more if _MODEL.get(key) not in (config[key], ...)),
     ]
     if foreign or not isinstance(vision.get("layers", 12), int):
-        named = f"; it has no {', '.join(foreign[:3])}" if foreign else ""
+        named = f": nothing there corresponds to {', '.join(foreign[:3])}" if foreign else ""
         raise CheckpointError(f"transformers' CLIPModel cannot hold this architecture{named}.", _OTHERWISE)
     vision, text = _VISION | vision, _TEXT | text
     activation = "quick_gelu" if config.get("quick_gelu") else "gelu"

@@ -79,17 +79,17 @@ def _peft(place: str, record: dict[str, Any]) -> str:
     backbone = record.get("backbone")
     name = str(backbone.get("checkpoint") or "") if isinstance(backbone, dict) else ""
     checkpoint = record.get("checkpoint") or (f"path/to/{name}" if name else "")
-    more = f", checkpoint={_text(checkpoint)}" if checkpoint else ""
+    weights, more = (f"weights = {_text(checkpoint)}\n", ", checkpoint=weights") if checkpoint else ("", "")
     lines = (
         "from pathlib import Path\nfrom advclip_gui.engine.control import Control\n"
-        "from advclip_gui.engine.export import load_classifier\n\n"
-        f"classifier = load_classifier(Path({place}), control=Control(){more})\n"
+        f"from advclip_gui.engine.export import load_classifier\n\nfolder = {place}\n{weights}"
+        f"classifier = load_classifier(Path(folder), control=Control(){more})\n"
     )
     if record.get("for_clip_model"):
         lines += (
-            "# With peft, where the same backbone is there as a folder of transformers':\n"
+            "# Or with peft, onto the same backbone as a folder of transformers':\n"
             '# base = transformers.CLIPModel.from_pretrained("path/to/the/backbone")\n'
-            f"# model = peft.PeftModel.from_pretrained(base, {place})\n"
+            "# model = peft.PeftModel.from_pretrained(base, folder)\n"
         )
     return lines
 

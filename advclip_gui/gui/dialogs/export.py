@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_documents_path
 from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QDialog,
     QFileDialog,
     QHBoxLayout,
@@ -22,10 +22,17 @@ from PySide6.QtWidgets import (
 )
 
 from advclip_gui.engine.events import Progress
-from advclip_gui.engine.exchange.formats import EXPORTED_FILES, FORMATS, INFO_FILE
+from advclip_gui.engine.exchange.formats import FORMATS
 from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
-from advclip_gui.gui.jobs import ExportJob
+from advclip_gui.gui.dialogs.export_jobs import (
+    SMALL_BYTES,
+    AdapterExportJob,
+    Offer,
+    OfferJob,
+    check_destination,
+    stem_of,
+)
 from advclip_gui.gui.widgets.basics import (
     Banner,
     Button,
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
     from advclip_gui.gui.workspace import Workspace
 
 _WHAT = "A model card with figures, settings and limits goes with it. No file names a path of this machine."
+_ONLY_HERE = "The low-rank matrices alone, a few MB; for this backbone, this program is what loads them."
+_COPY = "Copy the lines"
 
 
 class ExportDialog(QDialog):
@@ -58,6 +67,8 @@ class ExportDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._backend, self._run_dir = backend, run_dir
         self._handle: JobHandle | None = None
+        self.offer: Offer | None = None
+        self._hopeless = False
         self.exported: Exported | None = None
         name = next((run.name for run in workspace.last_runs if run.path == run_dir), run_dir.name)
         self._stem = stem_of(name)
@@ -87,6 +98,10 @@ class ExportDialog(QDialog):
         column.addLayout(self._make_buttons())
         self._propose()
         self.export_button.setFocus()
+        self._offering: JobHandle | None = backend.submit(OfferJob(run_dir))
+        self._offering.finished.connect(self._offered)
+        self._offering.failed.connect(self._offer_failed)
+        self._offering.ended.connect(self._offer_ended)
 
     # --- building -----------------------------------------------------------------------------
 
@@ -94,7 +109,7 @@ class ExportDialog(QDialog):
         look = theme.current()
         self.formats = QButtonGroup(self)
         self.choices: dict[str, QRadioButton] = {}
-        self._sentences: list[Muted] = []
+        self._sentences: dict[str, Muted] = {}
         column = QVBoxLayout()
         column.setSpacing(look.s)
         for one in FORMATS:
@@ -106,15 +121,31 @@ class ExportDialog(QDialog):
             self.choices[one.name] = choice
             sentence = Muted(one.sentence)
             sentence.setContentsMargins(look.xl, 0, 0, 0)
-            self._sentences.append(sentence)
+            self._sentences[one.name] = sentence
             pair = QVBoxLayout()
             pair.setSpacing(0)
             pair.addWidget(choice)
             pair.addWidget(sentence)
+            if one.name == "peft":
+                pair.addWidget(self._make_backbone_choice())
             column.addLayout(pair)
         self.choices["peft"].setChecked(True)
         self.formats.buttonClicked.connect(self._format_chosen)
         return column
+
+    def _make_backbone_choice(self) -> QWidget:
+        self.with_backbone = QCheckBox("")
+        self.with_backbone.setObjectName("exportWithBackbone")
+        self.with_backbone.setToolTip(
+            "transformers has no repository of this backbone: put it into the folder, untouched"
+        )
+        self._backbone_row = QWidget()
+        row = QHBoxLayout(self._backbone_row)
+        row.setContentsMargins(theme.current().xl, theme.current().xs, 0, 0)
+        row.addWidget(self.with_backbone)
+        row.addStretch(1)
+        self._backbone_row.hide()
+        return self._backbone_row
 
     def _make_destination(self) -> QHBoxLayout:
         self.destination = QLineEdit()
@@ -146,12 +177,11 @@ class ExportDialog(QDialog):
         self.snippet.setReadOnly(True)
         self.snippet.setFont(look.mono_font(look.caption))
         self.snippet.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.snippet.setFixedHeight(5 * look.xxl)
         column.addWidget(self.snippet)
         row = QHBoxLayout()
         row.setSpacing(look.s)
         self.copy_button = Button(
-            "Copy the lines", "content-copy", name="exportCopy", tip="Copy the lines to the clipboard"
+            _COPY, "content-copy", name="exportCopy", tip="Copy the lines to the clipboard"
         )
         self.copy_button.clicked.connect(self._copy)
         self.folder_button = Button(
@@ -193,6 +223,48 @@ class ExportDialog(QDialog):
         """Choose as a click does."""
         self.choices[name].click()
 
+    def _offered(self, offer: Offer) -> None:
+        """Say of each format that cannot hold this adapter why, and let nobody choose it."""
+        self.offer = offer
+        for name, why in offer.formats.items():
+            if why:
+                self._sentences[name].setText(why)
+                self.choices[name].setAccessibleDescription(why)
+                self.choices[name].setToolTip(why)
+        if not offer.plain:
+            self._sentences["peft"].setText(_ONLY_HERE)
+        if offer.formats.get(self.format):
+            possible = next((name for name, why in offer.formats.items() if not why), "")
+            if possible:
+                self.choices[possible].setChecked(True)
+                self._format_chosen()
+        if offer.backbone:
+            self.with_backbone.setText(
+                f"Add the backbone ({offer.backbone / 1e6:,.0f} MB), so that peft and transformers suffice"
+            )
+            self.with_backbone.setChecked(offer.backbone <= SMALL_BYTES)
+        self._show_choices()
+        self._fit()
+
+    def _offer_failed(self, error: ErrorInfo) -> None:
+        """There is nothing to export: say so before anybody tries."""
+        self._hopeless = True
+        self.export_button.setEnabled(False)
+        self._failed(error)
+
+    def _offer_ended(self) -> None:
+        self._offering = None
+
+    def _show_choices(self) -> None:
+        """Give every choice the state that the offer, the work and the result leave it."""
+        idle, asked = self._handle is None, self.offer.formats if self.offer else {}
+        for name, choice in self.choices.items():
+            choice.setEnabled(idle and not asked.get(name))
+            self._sentences[name].setEnabled(idle and not asked.get(name))
+        self.with_backbone.setEnabled(idle)
+        useful = self.offer is not None and self.offer.backbone > 0
+        self._backbone_row.setVisible(useful and self.format == "peft" and self.result.isHidden())
+
     def _format_chosen(self) -> None:
         """Propose a folder named after the format, unless the user has named one."""
         if self.destination.text() == self._proposed:
@@ -201,6 +273,7 @@ class ExportDialog(QDialog):
             self._destination_changed(self.destination.text())
         self._show_result(False)
         self.banner.clear()
+        self._fit()
 
     def _propose(self) -> None:
         ending = "adapter" if self.format == "peft" else self.format
@@ -209,20 +282,27 @@ class ExportDialog(QDialog):
 
     def export(self) -> None:
         """Write to the folder named in the field."""
-        if self._handle is not None or not check_destination(self.destination.text())[0]:
+        if self._hopeless or self._handle is not None:
+            return
+        if not check_destination(self.destination.text())[0]:
             return
         self.banner.clear()
         self._show_result(False)
-        self._set_busy(True)
+        self.close_button.setText("Close")
+        self.copy_button.setText(_COPY)
         folder = Path(self.destination.text().strip()).expanduser()
-        self._handle = self._backend.submit(ExportJob(self._run_dir, folder, self.format))
+        whole = None if self.offer is None else self.with_backbone.isChecked()
+        job = AdapterExportJob(self._run_dir, folder, self.format, with_backbone=whole)
+        self._handle = self._backend.submit(job)
         self._handle.event.connect(self._on_event)
         self._handle.finished.connect(self._exported)
         self._handle.failed.connect(self._failed)
         self._handle.cancelled.connect(self._cancelled)
         self._handle.ended.connect(self._ended)
+        self._set_busy(True)
         if not self._backend.ready:
             self.banner.show_message("info", "The export begins as soon as the engine is loaded.")
+        self._fit()
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, Progress):
@@ -235,23 +315,39 @@ class ExportDialog(QDialog):
     def _exported(self, exported: Exported) -> None:
         self.exported = exported
         self.banner.show_message("success", f"The adapter is in {exported.folder}.")
-        self.snippet.setPlainText(exported.snippet)
+        self.snippet.setPlainText(exported.snippet.rstrip())
+        look, lines = theme.current(), self.snippet.blockCount() + 2  # one for the scroll bar
+        self.snippet.setFixedHeight(
+            min(6 * look.xxl, lines * self.snippet.fontMetrics().lineSpacing() + look.m)
+        )
         self._show_result(True)
         self.close_button.setText("Done")
         self.export_button.hide()
         self.note.clear()
         self.copy_button.setFocus()
-        self.adjustSize()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Measure the sentences: the style sheet's font is known only now."""
+        super().showEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Take the height of what is shown now: where sentences wrap, a dialog does not do so by itself."""
+        layout = self.layout()
+        assert layout is not None
+        layout.activate()
+        self.resize(self.width(), layout.totalHeightForWidth(self.width()))
 
     def _show_result(self, shown: bool) -> None:
         """Give the lines the room of the formats' sentences: both are more than a small screen holds."""
         self.result.setVisible(shown)
-        for sentence in self._sentences:
+        for sentence in self._sentences.values():
             sentence.setVisible(not shown)
+        self._show_choices()
 
     def _failed(self, error: ErrorInfo) -> None:
         self.banner.show_message("error", error.sentence, error.details)
-        self.adjustSize()
+        self._fit()
 
     def _cancelled(self) -> None:
         self.banner.show_message("info", "The export was cancelled; the folder is as it was.")
@@ -259,15 +355,18 @@ class ExportDialog(QDialog):
     def _ended(self) -> None:
         self._handle = None
         self._set_busy(False)
+        self._fit()
 
     def _set_busy(self, busy: bool) -> None:
         if busy:
             self.progress.begin("Exporting")
         else:
             self.progress.hide()
-        for widget in (self.destination, self.choose_button, *self.choices.values(), *self._sentences):
+        for widget in (self.destination, self.choose_button):
             widget.setEnabled(not busy)
-        self.export_button.setEnabled(not busy and check_destination(self.destination.text())[0])
+        self._show_choices()
+        usable = check_destination(self.destination.text())[0]
+        self.export_button.setEnabled(usable and not busy and not self._hopeless)
 
     def _destination_changed(self, text: str) -> None:
         usable, sentence = check_destination(text)
@@ -275,7 +374,7 @@ class ExportDialog(QDialog):
         self.note.set_role("caption" if usable else "bad")
         set_property(self.destination, "invalid", not usable)
         self.export_button.show()
-        self.export_button.setEnabled(self._handle is None and usable)
+        self.export_button.setEnabled(usable and self._handle is None and not self._hopeless)
 
     def _choose(self) -> None:
         chosen = QFileDialog.getExistingDirectory(
@@ -298,6 +397,12 @@ class ExportDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Closing while the export runs cancels it."""
+        if self._offering is not None:
+            self._offering.finished.disconnect(self._offered)
+            self._offering.failed.disconnect(self._offer_failed)
+            self._offering.ended.disconnect(self._offer_ended)
+            self._offering.cancel()
+            self._offering = None
         if self._handle is not None:
             self._handle.ended.disconnect(self._ended)
             self._handle.finished.disconnect(self._exported)
@@ -307,32 +412,3 @@ class ExportDialog(QDialog):
             self._handle.cancel()
             self._handle = None
         super().done(result)
-
-
-def check_destination(text: str) -> tuple[bool, str]:
-    """Whether an export can go to the folder of that name, and a sentence on what it will find there."""
-    text = text.strip()
-    if not text:
-        return False, "Choose a folder."
-    folder = Path(text).expanduser()
-    if not folder.is_absolute():
-        return False, "Give the whole path of a folder."
-    try:
-        if not folder.exists():
-            return True, "The folder will be made."
-        if not folder.is_dir():
-            return False, "This is a file; choose a folder."
-        found = {path.name for path in folder.iterdir()}
-    except (OSError, ValueError) as error:
-        return False, f"The folder cannot be used: {getattr(error, 'strerror', None) or error}."
-    if found - EXPORTED_FILES or (found and INFO_FILE not in found):
-        return False, "The folder holds other files; choose an empty one or a new name."
-    if found:
-        return True, "What was exported there before is replaced."
-    return True, "The folder is empty."
-
-
-def stem_of(name: str) -> str:
-    """A folder name made of the letters and digits of a run's name."""
-    words = re.findall(r"\w+", name.lower())
-    return "-".join(words or ["run"])

@@ -19,7 +19,8 @@ from advclip_gui.engine.errors import CheckpointError, StorageError
 from advclip_gui.engine.exchange import folder as folder_module
 from advclip_gui.engine.exchange import hugging_face_folder, onnx_classifier, open_clip_folder
 from advclip_gui.engine.exchange.formats import EXPORTED_FILES, FORMATS
-from advclip_gui.engine.export import export_adapter, export_several
+from advclip_gui.engine.exchange.several import export_several
+from advclip_gui.engine.export import export_adapter
 
 if TYPE_CHECKING:
     from tests.engine.exchange.conftest import Adapted

@@ -17,7 +17,8 @@ from advclip_gui.engine import adapters
 from advclip_gui.engine.errors import CheckpointError, StorageError
 from advclip_gui.engine.exchange.formats import FORMATS
 from advclip_gui.engine.exchange.hugging_face_folder import clip_config
-from advclip_gui.engine.export import export_adapter, loading_snippet, possible_formats
+from advclip_gui.engine.exchange.offer import possible_formats
+from advclip_gui.engine.export import export_adapter, loading_snippet
 from advclip_gui.settings import BackboneSettings, LoraSettings
 from advclip_gui.settings.lora import NamedLayers
 from tests.engine.conftest import TINY
@@ -137,7 +138,7 @@ def test_a_folder_called_backbone_with_other_files_is_left_alone(sample: Adapted
 def test_without_a_repository_the_lines_name_the_weights_and_run(sample: Adapted, tmp_path: Path) -> None:
     """In the folder by name alone; here, where they are to run, by their path."""
     out = export_adapter(sample.folder, tmp_path / "out")
-    assert 'checkpoint="path/to/tiny-clip"' in (out / "README.md").read_text()
+    assert 'weights = "path/to/tiny-clip"' in (out / "README.md").read_text()
     names: dict[str, Any] = {}
     exec(loading_snippet(out, sample.backbone.checkpoint), names)
     torch.testing.assert_close(names["classifier"](sample.pixels), sample.logits, atol=1e-5, rtol=0)
