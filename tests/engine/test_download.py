@@ -165,6 +165,20 @@ def test_files_in_another_storage_are_followed_without_the_token(
         assert [request.authorization for request in storage.requests] == [None]
 
 
+def test_a_hub_that_sends_elsewhere_does_not_send_the_token_along(
+    hub: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.commit = (
+        None  # what sends us on is no hub itself: its answer to the first question counts for nothing
+    )
+    with serving(StandIn(HUB_ID, hub.files)) as elsewhere:
+        hub.storage = elsewhere.address
+        assert fetch(hub).read_bytes() == WEIGHTS
+        assert [request.method for request in elsewhere.requests] == ["HEAD", "GET"]
+        assert {request.authorization for request in elsewhere.requests} == {None}
+
+
 def test_a_file_of_unknown_size_arrives(hub: StandIn) -> None:
     hub.tells_size = False
     assert fetch(hub).read_bytes() == WEIGHTS
