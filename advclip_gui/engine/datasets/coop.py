@@ -27,8 +27,13 @@ _TRIED: Final = 40
 
 
 def split_files(source: Source) -> list[str]:
-    """Return the names of CoOp's lists in the top folder."""
-    return [name for name, entry in names_in(source).items() if not entry.is_folder and _is_split_file(name)]
+    """Return the names of CoOp's lists in the top folder; one that goes by its own name goes before others.
+
+    A browser that fetches the list a second time calls it ``split_zhou_Food101 (1).json``.
+    """
+    files = [name for name, entry in names_in(source).items() if not entry.is_folder and _is_split_file(name)]
+    known = [name for name in files if dataset_by_split_file(name) is not None]
+    return known if len(known) == 1 else files
 
 
 def read_coop(source: Source, control: Control, on_files: OnFiles) -> tuple[Tree, KnownDataset | None]:
@@ -40,9 +45,9 @@ def read_coop(source: Source, control: Control, on_files: OnFiles) -> tuple[Tree
     """
     files = split_files(source)
     if len(files) != 1:
-        count = f"{len(files)} files" if files else "no file"
+        count = f"are {len(files)} files" if files else "is no file"
         raise DataError(
-            f"There is {count} named {PATTERN} in {source.root}.",
+            f"There {count} named {PATTERN} in {source.root}.",
             "Keep one of them." if files else "Put CoOp's list beside the images, or choose another layout.",
         )
     name = files[0]
@@ -52,7 +57,7 @@ def read_coop(source: Source, control: Control, on_files: OnFiles) -> tuple[Tree
     base = _image_folder(source, name, paths, known)
     keys = _keys(names)
     listed = [Listed(joined(base, path), keys[label], part) for part in _PARTS for path, label in parts[part]]
-    in_order = {keys[label]: names[label].replace("_", " ") for label in sorted(names)}
+    in_order = {keys[label]: " ".join(names[label].replace("_", " ").split()) for label in sorted(names)}
     return tree_of(source, listed, in_order, control, on_files, told_by=name), known
 
 

@@ -254,6 +254,7 @@ def _class_problems(tree: Tree, classes: Sequence[ClassInfo]) -> list[Problem]:
                 folder, "empty_class", f"The class folder '{folder}' holds no usable image and is left out."
             )
         )
+    problems += _same_names(classes)
     has_train = any("train" in info.counts or "all" in info.counts for info in classes)
     has_test = any("test" in info.counts for info in classes)
     for info in classes:
@@ -272,3 +273,17 @@ def _class_problems(tree: Tree, classes: Sequence[ClassInfo]) -> list[Problem]:
                 Problem(info.folder, "missing_in_test", f"The class '{info.folder}' has no test images.")
             )
     return problems
+
+
+def _same_names(classes: Sequence[ClassInfo]) -> Iterable[Problem]:
+    """Classes whose prompts are the same: no text tells one from the other."""
+    first: dict[str, ClassInfo] = {}
+    for info in classes:
+        other = first.setdefault(info.name.casefold(), info)
+        if other is not info:
+            yield Problem(
+                info.folder,
+                "same_name",
+                f"The class '{info.folder}' is called '{info.name}' in prompts, as '{other.folder}' is; "
+                "give one of them another name.",
+            )

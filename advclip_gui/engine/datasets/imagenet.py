@@ -29,7 +29,7 @@ def imagenet_place(source: Source) -> str | None:
     for place in _PLACES:
         for part in ("train", "val"):
             names = names_in(source, joined(place, part)).values()
-            folders = [entry.name for entry in names if entry.is_folder]
+            folders = [entry.name for entry in names if entry.is_folder and not entry.name.startswith(".")]
             if folders and all(_SYNSET.fullmatch(name) for name in folders):
                 return place
     return None
@@ -75,7 +75,8 @@ def read_imagenet(source: Source, control: Control, on_files: OnFiles) -> Tree:
     unnamed = sorted(tree.class_folders.keys() - names.keys())
     if unnamed:
         raise DataError(f"{NAMES_FILE} has no name for {len(unnamed)} folders, first '{unnamed[0]}'.")
-    tree.class_names = {key: name for key, name in names.items() if key in tree.class_folders}
+    # Labels count the sorted folders, in whatever order the names are written.
+    tree.class_names = {key: names[key] for key in sorted(tree.class_folders)}
     return tree
 
 
@@ -85,8 +86,8 @@ def _read_names(source: Source) -> dict[str, str]:
     for number, line in enumerate(read_text(source, joined(place, NAMES_FILE)).splitlines(), start=1):
         if not line.strip():
             continue
-        synset, _, name = line.strip().partition(" ")
+        synset, name = (*line.split(maxsplit=1), "")[:2]
         if not _SYNSET.fullmatch(synset) or not name.strip():
             raise DataError(f"{NAMES_FILE}, line {number}: '{line.strip()}' is not a synset and its name.")
-        names[synset] = name.strip().replace("_", " ")
+        names[synset] = " ".join(name.replace("_", " ").split())
     return names
