@@ -61,9 +61,10 @@ def check_room(folder: Path, size: int) -> None:
         StorageError: it does not; says how much is needed.
     """
     free = shutil.disk_usage(folder).free
-    if size + _SPARE_BYTES > free:
+    needed = size + _SPARE_BYTES
+    if needed > free:
         raise StorageError(
-            f"The export takes {size / 1e9:.2f} GB, and the disk has {free / 1e9:.2f} GB left.",
+            f"The export needs {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left.",
             "Free some space, or choose another folder.",
         )
 
