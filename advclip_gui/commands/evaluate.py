@@ -116,6 +116,7 @@ def evaluate(
         journals = [_journal(resume, number) for number in range(len(chosen))]
         earlier = [EarlierTime(journal) for journal in journals]
         from advclip_gui.commands.selection import select
+        from advclip_gui.engine.seen_images import with_seen_images
         from advclip_gui.engine.session import Session
 
         selection = select(chosen[0], folder, part, images, watcher.control)
@@ -141,7 +142,13 @@ def evaluate(
                 provenance=provenance,
                 resume_from=journal,
             )
-            evaluations.append(before.added_to(evaluation))
+            read = set(loaded.paths)
+            samples = [sample for sample in selection.samples if sample.path in read]
+            evaluations.append(
+                with_seen_images(
+                    before.added_to(evaluation), one.ref, selection.root, samples, watcher.control
+                )
+            )
     for number, evaluation in enumerate(evaluations):
         if number:
             typer.echo()

@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A reason to doubt the robust accuracy.
+    """A reason to doubt the figures.
 
     Attributes:
         kind: "random_output", "zero_gradients", "softmax_output", "accuracy_rises",
             "single_step_wins", "loss_does_not_rise", "temperature", "black_box_wins",
-            "survives_huge_epsilon", "at_chance" or "not_finite".
+            "survives_huge_epsilon", "at_chance", "not_finite" or "seen_images".
         sentence: for people.
     """
 

@@ -155,6 +155,7 @@ class EvaluateJob:
         from advclip_gui.engine.evaluation_provenance import evaluation_provenance
         from advclip_gui.engine.model_input import InputForm, input_form
         from advclip_gui.engine.preparation import ImageSet, load_set
+        from advclip_gui.engine.seen_images import with_seen_images
 
         data = self.data
         scan = self.scan or scan_data(data, control)
@@ -206,7 +207,8 @@ class EvaluateJob:
             done.append(journal)
             read = set(images.paths)
             seen = tuple(sample for sample in samples if sample.path in read)
-            results.append(ModelEvaluation(ref, earlier.added_to(evaluation), scan.root, seen))
+            evaluation = with_seen_images(earlier.added_to(evaluation), ref, scan.root, seen, control)
+            results.append(ModelEvaluation(ref, evaluation, scan.root, seen))
         for journal in done:
             journal.unlink(missing_ok=True)
         return tuple(results)

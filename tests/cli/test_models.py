@@ -292,6 +292,31 @@ def test_a_run_is_evaluated_on_the_images_it_set_aside(
     assert len(result["provenance"]["backbone_sha256"]) == 64
 
 
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("train", "10 of the 10 images were among those the adapter was trained on"),
+        ("val", "10 of the 10 images were among its validation images"),
+        ("test", ""),
+    ],
+)
+def test_images_the_adapter_has_seen_are_told(
+    program: Callable[..., Any], finished: Path, tmp_path: Path, part: str, said: str
+) -> None:
+    path = tmp_path / "evaluation.json"
+    outcome = program(
+        "evaluate", finished, "advclip-mini", "--split", part, "--images", 10, "--eps", "1/255",
+        "--attack", "fgsm", "--json", path,
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    told = [
+        [one["sentence"] for one in evaluation["findings"] if one["kind"] == "seen_images"]
+        for evaluation in read(path)["evaluations"]
+    ]
+    assert [len(sentences) for sentences in told] == [bool(said), 0]  # zero-shot has seen none
+    assert said in "".join(told[0])
+
+
 def test_an_evaluation_is_taken_up_from_its_file(
     program: Callable[..., Any], finished: Path, tmp_path: Path
 ) -> None:

@@ -173,7 +173,7 @@ def split_to_json(
         for sample in samples:
             digest = None
             if part != "test" or test_bytes < hash_limit_bytes:
-                digest, length = _file_sha256(root / sample.path)
+                digest, length = image_sha256(root / sample.path)
                 test_bytes += length if part == "test" else 0
             entries.append({"path": sample.path, "label": sample.label, "sha256": digest})
             done += 1
@@ -216,7 +216,7 @@ def changed_files(
         entry["path"]
         for part in parts
         for entry in values.get(part, ())
-        if entry.get("sha256") and _file_sha256(root / entry["path"])[0] != entry["sha256"]
+        if entry.get("sha256") and image_sha256(root / entry["path"])[0] != entry["sha256"]
     ]
 
 
@@ -252,7 +252,8 @@ def _shuffled(items: Sequence[_T], stream: str) -> list[_T]:
     return [items[index] for index in sorted(range(len(items)), key=keys.__getitem__)]
 
 
-def _file_sha256(path: Path) -> tuple[str | None, int]:
+def image_sha256(path: Path) -> tuple[str | None, int]:
+    """Return the SHA-256 of an image file (also of one in a zip) and its bytes; None if it cannot be read."""
     try:
         with open_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
