@@ -427,7 +427,7 @@ def test_every_control_has_a_name_and_a_tooltip(qtbot: QtBot, room: Room, root: 
     page = open_page(qtbot, room)
     controls = [
         *page.actions_row.buttons.values(), page.experiment_button, page.open_button, page.import_button,
-        page.filter.words,
+        page.filter.words, page.filter.kind, page.filter.parts,
     ]  # fmt: skip
     controls += [page.filter.state, page.filter.method, page.table, page.clear_button]
     assert all(control.accessibleName() and control.toolTip() for control in controls)

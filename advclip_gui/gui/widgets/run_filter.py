@@ -50,6 +50,7 @@ class RunFilter(QWidget):
         self.method.addItem("All methods", "")
         self.parts = QCheckBox("Parts of experiments")
         self.parts.setObjectName("runPartsFilter")
+        self.parts.setAccessibleName("Show parts of experiments")
         self.parts.setToolTip("Also show the runs that are parts of experiments.")
         self.parts.setChecked(True)
         self.kind.hide()
