@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QScrollArea,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from advclip_gui.engine.datasets.known import known_dataset
 from advclip_gui.engine.datasets.layout import LAYOUT_TITLES
 from advclip_gui.engine.datasets.records import ImagesFound
 from advclip_gui.engine.events import Progress
-from advclip_gui.engine.file_access import LIST_SUFFIXES, ZIP_SUFFIXES, is_list, is_zip
 from advclip_gui.gui import theme
-from advclip_gui.gui.widgets.basics import (
-    Banner,
-    Card,
-    PageHeader,
-    PrimaryButton,
-    TextLabel,
-)
+from advclip_gui.gui.data_choosing import ask_for_file, ask_for_folder, dropped_data
+from advclip_gui.gui.widgets.basics import Banner, PageHeader, PrimaryButton, TextLabel
+from advclip_gui.gui.widgets.data_side import DataSide
 from advclip_gui.gui.widgets.drop_area import DropArea
 from advclip_gui.gui.widgets.folder_card import FolderCard
 from advclip_gui.gui.widgets.image_browser import ImageBrowser
-from advclip_gui.gui.widgets.prompt_editor import PromptEditor
-from advclip_gui.gui.widgets.sample_card import SampleCard
 from advclip_gui.settings import DEMO_FOLDER, DataSettings
 
 if TYPE_CHECKING:
@@ -46,8 +30,6 @@ if TYPE_CHECKING:
     from advclip_gui.settings.data import LayoutName
 
 _SUBTITLE = "Which images, what their classes are called, and how many of them train."
-_SIDE_WIDTH = 280
-_FILE_PATTERNS = " ".join(f"*{suffix}" for suffix in sorted(ZIP_SUFFIXES | LIST_SUFFIXES))
 
 
 class DataPage(QWidget):
@@ -90,32 +72,15 @@ class DataPage(QWidget):
     # --- construction -------------------------------------------------------------------------
 
     def _make_content(self) -> QWidget:
-        look = theme.current()
         self.browser = ImageBrowser(self._io)
-        self.sample = SampleCard(self._io)
-        self.prompts = PromptEditor()
-        prompt_card = Card("Prompt templates")
-        prompt_card.body.addWidget(self.prompts)
-        self.side = side = QWidget()
-        side.setProperty("role", "page")
-        column = QVBoxLayout(side)
-        column.setContentsMargins(0, 0, look.xs, 0)
-        column.setSpacing(look.m)
-        column.addWidget(self.sample)
-        column.addWidget(prompt_card)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(side)
-        scroll.setFixedWidth(_SIDE_WIDTH)
+        aside = DataSide(self._io)
+        self.sample, self.prompts, self.side = aside.sample, aside.prompts, aside.content
         content = QWidget()
         row = QHBoxLayout(content)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(look.m)
+        row.setSpacing(theme.current().m)
         row.addWidget(self.browser, 1)
-        row.addWidget(scroll)
+        row.addWidget(aside)
         return content
 
     def _make_footer(self) -> QHBoxLayout:
@@ -163,17 +128,13 @@ class DataPage(QWidget):
 
     def choose_folder(self) -> None:
         """Ask for a folder and open it."""
-        current = self._workspace.data.folder
-        start = str(Path.home()) if current == DEMO_FOLDER else current
-        folder = QFileDialog.getExistingDirectory(self, "Open image folder", start)
+        folder = ask_for_folder(self, self._workspace.data.folder)
         if folder:
             self.open(folder)
 
     def choose_file(self) -> None:
         """Ask for a zip or a list of images and open it."""
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open a zip or a list of images", str(Path.home()), f"Images ({_FILE_PATTERNS})"
-        )
+        name = ask_for_file(self)
         if name:
             self.open(name)
 
@@ -189,7 +150,7 @@ class DataPage(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take a local folder, zip or list."""
-        if self._dropped_folder(event) is not None:
+        if dropped_data(event.mimeData()) is not None:
             self.drop_area.set_active(True)
             event.acceptProposedAction()
 
@@ -200,15 +161,10 @@ class DataPage(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:
         """Open the folder."""
         self.drop_area.set_active(False)
-        folder = self._dropped_folder(event)
+        folder = dropped_data(event.mimeData())
         if folder is not None:
             event.acceptProposedAction()
             self.open(str(folder))
-
-    @staticmethod
-    def _dropped_folder(event: QDropEvent) -> Path | None:
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-        return next((path for path in paths if path.is_dir() or is_zip(path) or is_list(path)), None)
 
     def _rescan(self) -> None:
         self.banner.clear()
