@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from advclip_gui.engine.checkpoint_shape import likely_architectures
 from advclip_gui.engine.clip_source import (
     WEIGHT_FILES,
     ClipSource,
@@ -102,12 +103,14 @@ class Availability:
 
     Attributes:
         architecture: of a local checkpoint that tells it itself, "" where the user has to.
+        fits: whether nothing speaks against the architecture the user chose for it.
     """
 
     here: bool
     path: str | None
     sentence: str
     architecture: str = ""
+    fits: bool = True
 
 
 def entry(settings: BackboneSettings) -> BackboneEntry:
@@ -161,7 +164,7 @@ def availability(settings: BackboneSettings) -> Availability:
     if chosen.name == "advclip-mini":
         return Availability(True, str(mini_backbone_folder()), "Bundled with the program.")
     if chosen.name == "local":
-        return _local(settings.checkpoint)
+        return _local(settings.checkpoint, settings.architecture)
     if chosen.refused:
         return Availability(False, None, f"{chosen.title} cannot be adapted. {chosen.refused}")
     try:
@@ -209,7 +212,7 @@ def is_here(chosen: BackboneEntry) -> bool:
     return source is not None and not lacking_tokenizer(chosen, source)
 
 
-def _local(checkpoint: str) -> Availability:
+def _local(checkpoint: str, architecture: str) -> Availability:
     path = Path(checkpoint).expanduser()
     if not checkpoint or not path.exists():
         return Availability(False, None, f"The checkpoint file '{checkpoint}' does not exist.")
@@ -220,8 +223,21 @@ def _local(checkpoint: str) -> Availability:
     size = source.weights.stat().st_size / 1e6
     what = f"{path.name}, a folder with {source.weights.name}" if path.is_dir() else path.name
     told = "" if source.config is None else told_architecture(source.config)
-    says = f" Its configuration tells the architecture: {told}." if told else ""
-    return Availability(True, str(path), f"{what}, {size:,.0f} MB.{says}", told)
+    if told:
+        says = f" Its configuration tells the architecture: {told}."
+        return Availability(True, str(path), f"{what}, {size:,.0f} MB.{says}", told)
+    advice, fits = _advice(source, architecture)
+    return Availability(True, str(path), f"{what}, {size:,.0f} MB.{advice}", fits=fits)
+
+
+def _advice(source: ClipSource, architecture: str) -> tuple[str, bool]:
+    """What to know about a file that does not say what it is, and whether the choice can be right."""
+    if source.quick_gelu:
+        return " One of OpenAI's archives, so with the quick GELU; choose its architecture.", True
+    likely = likely_architectures(source.weights)
+    if not likely or architecture in likely:
+        return "", True
+    return f" By its shapes it is no {architecture}, but one of: {', '.join(likely)}.", False
 
 
 def _repository_source(chosen: BackboneEntry) -> ClipSource | None:

@@ -133,6 +133,28 @@ def test_the_field_comes_back_for_a_file_that_does_not_tell(
     assert card.settings().architecture == "tiny", "what the user chose is kept for the next file"
 
 
+def test_a_file_of_another_shape_is_told_before_start(
+    qtbot: QtBot, room: Room, card: BackboneCard, tmp_path: Path
+) -> None:
+    from advclip_gui.engine.torchvision_cure import ensure_torchvision
+
+    ensure_torchvision()
+    import open_clip
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    save_file(CLIP(**open_clip.get_model_config("ViT-S-32-alt")).state_dict(), tmp_path / "mine.safetensors")
+    card.local.checkpoint.setText(str(tmp_path / "mine.safetensors"))
+    card.local.architecture.setCurrentText("ViT-B-32")
+    qtbot.waitUntil(lambda: not room.io.jobs)
+    assert "By its shapes it is no ViT-B-32, but one of: ViT-S-32-alt." in card.local.note.text()
+    assert "Does not fit" in [badge.text() for badge in card._badges]
+    card.local.architecture.setCurrentText("ViT-S-32-alt")
+    qtbot.waitUntil(lambda: not room.io.jobs)
+    assert "By its shapes" not in card.local.note.text()
+    assert "Ready" in [badge.text() for badge in card._badges]
+
+
 def test_a_listed_shape_is_called_by_its_name(
     qtbot: QtBot, room: Room, card: BackboneCard, tmp_path: Path
 ) -> None:

@@ -237,8 +237,14 @@ class BackboneCard(Card):
             state.setText("…")
             state.set_tone("")
         elif found.here:
-            state.setText("Ready" if local else "Already here" if chosen.fetched else "Bundled")
-            state.set_tone("good")
+            state.setText(
+                ("Ready" if found.fits else "Does not fit")
+                if local
+                else "Already here"
+                if chosen.fetched
+                else "Bundled"
+            )
+            state.set_tone("good" if found.fits else "warning")
         else:
             missing = "Downloading" if self.downloads.one == chosen else "To fetch"
             state.setText("Not found" if local else "Not supported" if chosen.refused else missing)
@@ -247,7 +253,7 @@ class BackboneCard(Card):
         if local:
             text = self.local.validate()[1] or (found.sentence if found is not None else _CHECKING)
             self.local.show_architecture(found.architecture if found is not None else "")
-            self.local.show_note(text, wrong=found is not None and not found.here)
+            self.local.show_note(text, wrong=found is not None and not (found.here and found.fits))
         if found is not None and not found.here and not local and self.downloads.one != chosen:
             self._offer(found.sentence)
         else:
