@@ -352,6 +352,11 @@ def test_a_wide_window_gives_every_column_more_room(qtbot: QtBot, room: Room, ro
     assert page.table.columnWidth(run_columns.NAME) >= run_columns.NAME_ROOM
     page.resize(1196, 745)
     assert page.table.columnWidth(run_columns.BACKBONE) == narrow
+    page.resize(700, 745)
+    assert page.table.columnWidth(run_columns.NAME) == run_columns.NAME_LEAST
+    assert page.table.horizontalScrollBar().maximum() > 0
+    page.resize(1196, 745)
+    assert page.table.horizontalScrollBar().maximum() == 0
 
 
 def test_sorting_keeps_what_is_selected(qtbot: QtBot, room: Room, root: Path) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
     from advclip_gui.gui.workspace import Workspace
 
-_SUBTITLE = "Every run on this machine, and adapters from elsewhere."
+_SUBTITLE = "Runs of this machine, and adapters."
 MOST_COMPARED = len(ROLES)
 """Runs whose folders are read at once; more can be selected for the bin."""
 

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 from advclip_gui.gui import theme
 from advclip_gui.gui.run_offers import refusals, with_adapter
 from advclip_gui.gui.run_text import CONTINUABLE
-from advclip_gui.gui.widgets.basics import Button, IconButton, TextLabel
+from advclip_gui.gui.widgets.basics import Button, IconButton
+from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.run_curves import ROLES
 
 if TYPE_CHECKING:
@@ -65,10 +66,11 @@ class RunActions(QWidget):
         row.addSpacing(look.s)
         for key, text, icon, name, tip, keys in _SMALL:
             self._add(row, key, text, icon, keys, IconButton(icon, tip, name=name))
-        row.addStretch(1)
-        self.reason = TextLabel("", "caption")
+        self.reason = ElidedLabel("", "caption", mode=Qt.TextElideMode.ElideRight)
         self.reason.setObjectName("runReason")
-        row.addWidget(self.reason)
+        self.reason.setAccessibleName("About what is selected")
+        self.reason.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        row.addWidget(self.reason, 1)
         table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         table.customContextMenuRequested.connect(self._pop_up)
 

@@ -66,6 +66,8 @@ ROOMY = {
     **{CLEAN: 12, ROBUST: 12, STARTED: 10, STATE: 10},
 }
 """What is added where the window is wide."""
+NAME_LEAST = 150
+"""A narrow one too; the table then scrolls sideways."""
 NAME_ROOM = 220
 """A wide window leaves the name at least this much."""
 HIDDEN_AT_FIRST = frozenset({IMAGES, NOTE, PART})

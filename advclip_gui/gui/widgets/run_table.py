@@ -30,6 +30,7 @@ from advclip_gui.gui.widgets.run_columns import (
     HIDDEN_AT_FIRST,
     KEYS,
     NAME,
+    NAME_LEAST,
     NAME_ROOM,
     ROOMY,
     WIDTHS,
@@ -111,11 +112,23 @@ class RunTable(QTableView):
         if roomy != self._roomy:
             self._roomy = roomy
             self._fit_columns()
+        self._fit_name()
 
     def _fit_columns(self) -> None:
         for column, width in WIDTHS.items():
             more = ROOMY.get(column, 0) if self._roomy else 0
             self.horizontalHeader().resizeSection(column, width + more)
+
+    def _fit_name(self) -> None:
+        """The name takes what is left, but never less than can be read."""
+        header = self.horizontalHeader()
+        others = sum(header.sectionSize(column) for column in WIDTHS if not self.isColumnHidden(column))
+        narrow = self.viewport().width() - others < NAME_LEAST
+        mode = QHeaderView.ResizeMode.Fixed if narrow else QHeaderView.ResizeMode.Stretch
+        if header.sectionResizeMode(NAME) != mode:
+            header.setSectionResizeMode(NAME, mode)
+        if narrow:
+            header.resizeSection(NAME, NAME_LEAST)
 
     # --- what is shown ------------------------------------------------------------------------
 
@@ -229,6 +242,7 @@ class RunTable(QTableView):
 
     def _show_column(self, column: int, shown: bool) -> None:
         self.setColumnHidden(column, not shown)
+        self._fit_name()
 
     def arrangement(self) -> str:
         """Sorting and hidden columns, to remember."""
@@ -247,5 +261,6 @@ class RunTable(QTableView):
             return
         for one in COLUMNS:
             self.setColumnHidden(one, one in hidden and one != NAME)
+        self._fit_name()
         falling = bool(values.get("falling"))
         self.sortByColumn(column, Qt.SortOrder.DescendingOrder if falling else Qt.SortOrder.AscendingOrder)
