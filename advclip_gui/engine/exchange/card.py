@@ -103,7 +103,7 @@ def _data(info: AdapterInfo) -> list[str]:
         return ["## Data", "", f"- {data.shots} shots per class of {plain(data.folder)}, seed {data.seed}"]
     part = _PARTS.get(facts.get("part", ""), "")
     layout = facts.get("layout", "auto")
-    laid = "a layout recognised by itself" if layout == "auto" else LAYOUTS.get(layout, plain(layout))
+    laid = "layout recognised by the program" if layout == "auto" else LAYOUTS.get(layout, plain(layout))
     known = f", known as {plain(facts['dataset'])}" if facts.get("dataset") else ""
     shots, fewest = facts.get("shots", 0), facts.get("fewest_shots", 0)
     many = f"{shots}" if fewest in {0, shots} else f"{fewest} to {shots}"

@@ -86,14 +86,16 @@ def filled(out: Path) -> Iterator[Path]:
             scratch.rename(out)
             scratch = None
             return
-        written = sorted(path.name for path in scratch.iterdir())
-        # The record comes last: as long as it is the old one, the folder can be exported to again.
-        for name in sorted(before - set(written)):
-            _remove(out / name)
-        for name in sorted(written, key=lambda name: name == INFO_FILE):
+        written = {path.name for path in scratch.iterdir()}
+        for name in sorted(written - {INFO_FILE}):
             if (out / name).is_dir():
                 _remove(out / name)
             os.replace(scratch / name, out / name)
+        for name in sorted(before - written):
+            _remove(out / name)
+        # The record comes last: as long as it is the old one, the folder can be exported to again.
+        if INFO_FILE in written:
+            os.replace(scratch / INFO_FILE, out / INFO_FILE)
     except StorageError as error:
         if scratch is None:
             raise
@@ -107,14 +109,15 @@ def filled(out: Path) -> Iterator[Path]:
 
 
 def _scratch(out: Path) -> Path:
-    """A new folder on the disk of `out`: beside it, or in it where only `out` itself may be written to."""
+    """A new folder on the disk of `out`: beside it, or in it where that is another disk, or not allowed."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    except PermissionError:
-        if not out.is_dir():
-            raise
-        return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=out))
+    if not out.is_dir() or out.stat().st_dev == out.parent.stat().st_dev:
+        try:
+            return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        except PermissionError:
+            if not out.is_dir():
+                raise
+    return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=out))
 
 
 def _as_system_error(error: OSError | SafetensorError) -> OSError:

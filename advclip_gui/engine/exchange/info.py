@@ -117,7 +117,7 @@ def _headline(result: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
             **entry,
             "protocol": result.get("protocol", "sound"),
             "norm": evaluation.get("norm", result.get("norm", "Linf")),
-            "attack": evaluation.get("label", "FGSM, PGD" if released else "FGSM + PGD"),
+            "attack": evaluation.get("label", "PGD" if released else "FGSM + PGD"),
             "warnings": list(evaluation.get("warnings") or []),
             "notes": list(evaluation.get("notes") or []),
             "audit": _chosen(evaluation.get("audit"), _AUDIT),

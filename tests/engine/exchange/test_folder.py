@@ -155,6 +155,49 @@ def test_a_folder_of_ones_own_in_a_place_that_is_not_is_written_to(
     assert stat.S_IMODE((out / "README.md").stat().st_mode) == 0o644
 
 
+def test_a_disk_that_takes_no_file_from_its_neighbour_keeps_what_it_had(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = export_adapter(sample.folder, tmp_path / "out", format="clip-lora")
+    before = content(out)
+
+    def refused(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module.os, "replace", refused)
+        with pytest.raises(StorageError, match="could not be written"):
+            export_adapter(sample.folder, out)
+    assert content(out) == before
+    assert hidden(tmp_path) == []
+
+
+def test_a_disk_of_its_own_is_filled_from_within(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "disk"
+    out.mkdir()
+    places: list[Path] = []
+    original, real = folder_module.tempfile.mkdtemp, Path.stat
+
+    def told(*arguments: Any, **more: Any) -> str:
+        places.append(Path(more["dir"]))
+        return original(*arguments, **more)
+
+    def of_another_disk(path: Path, **more: Any) -> os.stat_result:
+        found = real(path, **more)
+        if path != out:
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+
+    monkeypatch.setattr(folder_module.tempfile, "mkdtemp", told)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", of_another_disk)
+        export_adapter(sample.folder, out, format="clip-lora")
+    assert places[0] == out
+    assert {path.name for path in out.iterdir()} == {"lora_weights.pt", "advclip.json", "README.md"}
+
+
 def test_the_folder_that_the_adapter_is_read_from_is_not_written_over(
     sample: Adapted, tmp_path: Path
 ) -> None:
