@@ -57,6 +57,8 @@ class Workspace(QObject):
     models_changed = Signal()
     runs_changed = Signal()
     """Other runs or adapters are listed, or something about them is other than it was."""
+    folders_changed = Signal()
+    """New runs, parts of experiments or adapters may appear in other folders."""
     recent_changed = Signal()
     navigate = Signal(str)
     notify = Signal(str, str, str)
@@ -95,6 +97,7 @@ class Workspace(QObject):
         self._listing.failed.connect(self._listing_failed)
         self._opening = ""
         self._then = ""
+        self._quiet = False
 
     @property
     def data(self) -> DataSettings:
@@ -132,12 +135,12 @@ class Workspace(QObject):
     # --- data ---------------------------------------------------------------------------------
 
     def open_folder(
-        self, folder: Path | str, *, then: str = "data", layout: LayoutName | None = None
+        self, folder: Path | str, *, then: str = "data", layout: LayoutName | None = None, quiet: bool = False
     ) -> JobHandle:
         """Scan a folder, zip or list (or "demo") in the background, then show the page `then` ("" stays).
 
         `layout` None is the layout of the settings for their own folder, else what was chosen for this
-        one before.
+        one before. `quiet` is for who tells of a failure itself.
         """
         if self.scanning is not None:
             self.scanning.cancel()
@@ -148,7 +151,7 @@ class Workspace(QObject):
 
         work = partial(open_data, name, layout)
         handle = self.io.submit(work, f"Scanning {'the demo' if name == DEMO_FOLDER else Path(name).name}")
-        self._opening, self._then = name, then
+        self._opening, self._then, self._quiet = name, then, quiet
         self.scanning = handle
         handle.finished.connect(self._scan_finished)
         handle.failed.connect(self._scan_failed)
@@ -161,13 +164,13 @@ class Workspace(QObject):
         self.set_settings(PRESETS["demo"].settings)
         return self.open_folder(DEMO_FOLDER, then=then)
 
-    def rescan(self) -> JobHandle:
+    def rescan(self, *, quiet: bool = False) -> JobHandle:
         """Look at the open folder again."""
-        return self.open_folder(self.data.folder, then="")
+        return self.open_folder(self.data.folder, then="", quiet=quiet)
 
-    def set_layout(self, layout: LayoutName) -> JobHandle:
+    def set_layout(self, layout: LayoutName, *, quiet: bool = False) -> JobHandle:
         """Read the open data in another layout; the settings follow once that has worked."""
-        return self.open_folder(self.data.folder, then="", layout=layout)
+        return self.open_folder(self.data.folder, then="", layout=layout, quiet=quiet)
 
     def _scan_finished(self, opened: tuple[DatasetScan, Remembered, LayoutName]) -> None:
         if self.sender() is not self.scanning:
@@ -194,7 +197,7 @@ class Workspace(QObject):
             self.navigate.emit(self._then)
 
     def _scan_failed(self, error: ErrorInfo) -> None:
-        if self.sender() is self.scanning:
+        if self.sender() is self.scanning and not self._quiet:
             self.notify.emit("error", error.sentence, error.details)
 
     def _scan_ended(self) -> None:
@@ -322,6 +325,8 @@ class Workspace(QObject):
         if listed.lines != before.lines:
             self.runs_changed.emit()
             self.models_changed.emit()
+        if listed.folders != before.folders:
+            self.folders_changed.emit()
 
     def _listing_failed(self, error: ErrorInfo) -> None:
         self.notify.emit("error", error.sentence, error.details)

@@ -146,6 +146,7 @@ def test_missing_folder_is_a_sentence_and_the_page_lives_on(
     settle(qtbot, room, page)
     assert f"The folder {tmp_path / 'nowhere'} does not exist." in page.banner.message
     assert page.banner.level == "error"
+    assert room.notes == [], "told once, where it was asked for"
     assert page.stack.currentIndex() == 0
     assert not page.continue_button.isEnabled()
     open_and_draw(qtbot, room, page, image_tree(tmp_path / "there"))

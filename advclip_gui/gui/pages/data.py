@@ -146,7 +146,7 @@ class DataPage(QWidget):
     def open(self, folder: str) -> None:
         """Scan a folder, a zip or a list of images."""
         self.banner.clear()
-        self._workspace.open_folder(folder, then="")
+        self._workspace.open_folder(folder, then="", quiet=True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take a local folder, zip or list."""
@@ -168,7 +168,7 @@ class DataPage(QWidget):
 
     def _rescan(self) -> None:
         self.banner.clear()
-        self._workspace.rescan()
+        self._workspace.rescan(quiet=True)
 
     def _cancel_scan(self) -> None:
         if self._workspace.scanning is not None:
@@ -271,7 +271,7 @@ class DataPage(QWidget):
     def _on_layout_chosen(self, layout: str) -> None:
         if layout != self._workspace.data.layout:
             self.banner.clear()
-            self._workspace.set_layout(cast("LayoutName", layout))
+            self._workspace.set_layout(cast("LayoutName", layout), quiet=True)
 
     def _on_templates_changed(self, templates: tuple[str, ...] | None) -> None:
         if templates is not None:

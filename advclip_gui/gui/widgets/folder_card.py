@@ -109,6 +109,7 @@ class FolderCard(UntitledCard):
         while (item := self._badges.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
+                widget.hide()  # it goes only with the next turn of the event loop
                 widget.deleteLater()
         texts = [(f"{len(scan.classes):,} classes", "accent"), (f"{len(scan.records):,} images", "accent")]
         if set(scan.counts) == {"all"}:

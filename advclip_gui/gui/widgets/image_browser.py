@@ -9,8 +9,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QSplitter, QTabWidget, QVB
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.thumbnails import ThumbnailLoader
-from advclip_gui.gui.widgets.basics import Button, Card, TextLabel
+from advclip_gui.gui.widgets.basics import Button, Card
 from advclip_gui.gui.widgets.class_table import ClassTable
+from advclip_gui.gui.widgets.elided_label import ElidedLabel
 from advclip_gui.gui.widgets.field_editors import ChoiceBox
 from advclip_gui.gui.widgets.problem_panel import ProblemPanel
 from advclip_gui.gui.widgets.thumbnail_grid import ThumbnailGrid
@@ -99,7 +100,8 @@ class ImageBrowser(QSplitter):
         self.part.setObjectName("imagePart")
         self.part.setAccessibleName("Which images are shown")
         self.part.setToolTip("Show all images, or those that were drawn for training, validation or testing.")
-        self.shown = TextLabel("", "caption")
+        # Whatever its text, the panel keeps its width beside the classes.
+        self.shown = ElidedLabel("", "caption")
         self.shown.setObjectName("shownImages")
         self.all_classes = Button(
             "All classes", "close", "link", name="allClasses", tip="Show all classes again."

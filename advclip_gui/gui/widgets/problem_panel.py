@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -21,84 +21,12 @@ from advclip_gui.engine.datasets.report import report_text, write_report
 from advclip_gui.engine.errors import StorageError
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Button, IconButton, Muted, TextLabel
+from advclip_gui.gui.widgets.problem_table import FILE, ICON, RANK, SENTENCE, ProblemDelegate, ProblemModel
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from advclip_gui.engine.datasets.records import DatasetScan, Problem
-
-Index = QModelIndex | QPersistentModelIndex
-
-ICONS = {
-    "error": ("alert-circle-outline", "bad"),
-    "warning": ("alert-outline", "warning"),
-    "note": ("information-outline", "info"),
-}
-_RANK = {"error": 0, "warning": 1, "note": 2}
-
-
-class ProblemModel(QAbstractTableModel):
-    """One row per problem, the worst first."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Start empty."""
-        super().__init__(parent)
-        self._problems: Sequence[Problem] = ()
-        self._skipped: Collection[str] = frozenset()
-
-    def set_problems(self, problems: Sequence[Problem]) -> None:
-        """Show other problems."""
-        self.beginResetModel()
-        self._problems = sorted(problems, key=lambda problem: (_RANK[problem.severity], problem.path))
-        self.endResetModel()
-
-    def set_skipped(self, paths: Collection[str]) -> None:
-        """Mark files that are left out of the data."""
-        self._skipped = frozenset(paths)
-        if self._problems:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._problems) - 1, 2))
-
-    def problem(self, row: int) -> Problem:
-        """The problem of a row."""
-        return self._problems[row]
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
-        """Number of problems."""
-        return 0 if parent.isValid() else len(self._problems)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 (Qt's signature)
-        """Severity, path, sentence."""
-        return 0 if parent.isValid() else 3
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> object:
-        """Column titles."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return ("", "File", "What was found")[section]
-        return None
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """What a cell shows."""
-        problem = self._problems[index.row()]
-        left_out = problem.path in self._skipped
-        if role == Qt.ItemDataRole.DisplayRole and index.column() > 0:
-            return problem.path if index.column() == 1 else problem.message
-        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
-            return (
-                theme.icon("eye-off-outline", "text_muted")
-                if left_out
-                else theme.icon(*ICONS[problem.severity])
-            )
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{problem.severity.capitalize()}: {problem.path}\n{problem.message}" + (
-                "\nLeft out of the data." if left_out else ""
-            )
-        if role == Qt.ItemDataRole.ForegroundRole and left_out:
-            return theme.current().qcolor("text_disabled")
-        if role == Qt.ItemDataRole.AccessibleTextRole and index.column() == 0:
-            return problem.severity
-        return None
 
 
 class ProblemPanel(QWidget):
@@ -126,14 +54,15 @@ class ProblemPanel(QWidget):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setTabKeyNavigation(False)
         self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(look.control_height)
+        self.table.verticalHeader().setDefaultSectionSize(ProblemDelegate.height())
         header = self.table.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(0, look.xxl + look.xs)
-        header.resizeSection(1, 150)
-        header.setStretchLastSection(True)
+        header.setSectionResizeMode(ICON, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(ICON, look.xxl + look.xs)
+        header.setSectionResizeMode(FILE, QHeaderView.ResizeMode.Stretch)
+        self.table.setColumnHidden(SENTENCE, True)
+        self.table.setItemDelegateForColumn(FILE, ProblemDelegate(self.table))
         self.summary = TextLabel("", "caption")
         self.detail = Muted("")
         self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -235,7 +164,7 @@ class ProblemPanel(QWidget):
 
     def _update(self) -> None:
         problems = self._scan.problems if self._scan is not None else ()
-        counts = {kind: sum(problem.severity == kind for problem in problems) for kind in _RANK}
+        counts = {kind: sum(problem.severity == kind for problem in problems) for kind in RANK}
         parts = [f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in counts.items() if count]
         if self._skipped:
             parts.append(f"{len(self._skipped)} skipped")
