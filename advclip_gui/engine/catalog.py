@@ -235,7 +235,7 @@ def _advice(source: ClipSource, architecture: str) -> tuple[str, bool]:
     if source.quick_gelu:
         return " One of OpenAI's archives, so with the quick GELU; choose its architecture.", True
     likely = likely_architectures(source.weights)
-    if not likely or architecture in likely:
+    if not likely or architecture.replace("/", "-") in likely:
         return "", True
     return f" By its shapes it is no {architecture}, but one of: {', '.join(likely)}.", False
 

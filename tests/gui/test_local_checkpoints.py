@@ -149,10 +149,12 @@ def test_a_file_of_another_shape_is_told_before_start(
     qtbot.waitUntil(lambda: not room.io.jobs)
     assert "By its shapes it is no ViT-B-32, but one of: ViT-S-32-alt." in card.local.note.text()
     assert "Does not fit" in [badge.text() for badge in card._badges]
+    assert "it is no ViT-B-32" in card.problem(), "Start would only fail"
     card.local.architecture.setCurrentText("ViT-S-32-alt")
     qtbot.waitUntil(lambda: not room.io.jobs)
     assert "By its shapes" not in card.local.note.text()
     assert "Ready" in [badge.text() for badge in card._badges]
+    assert card.problem() == ""
 
 
 def test_a_listed_shape_is_called_by_its_name(

@@ -123,7 +123,7 @@ class BackboneCard(Card):
             return f"{self.entry().title} is being downloaded."
         found = self._checked[1]
         # The ways out stand in the banner above the fields already.
-        return "" if found.here else found.sentence.removesuffix(WAYS_OUT).strip()
+        return "" if found.here and found.fits else found.sentence.removesuffix(WAYS_OUT).strip()
 
     def set_settings(self, settings: BackboneSettings) -> None:
         """Show a choice without reporting a change."""
