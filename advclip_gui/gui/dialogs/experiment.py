@@ -6,40 +6,31 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import (
-    QDialog,
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QProgressBar,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QDialog, QFileDialog, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from advclip_gui.engine.errors import SettingsError, UserError
-from advclip_gui.engine.events import Log, Progress
-from advclip_gui.engine.experiments.events import CellDone, ExperimentProgress
 from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root, new_experiment_dir
 from advclip_gui.gui import theme
-from advclip_gui.gui.experiment_jobs import EstimateJob, ExperimentJob
+from advclip_gui.gui.dialogs.experiment_question import CloseGuard
+from advclip_gui.gui.experiment_amount import ExperimentAmount
+from advclip_gui.gui.experiment_queue import ExperimentQueue
 from advclip_gui.gui.experiment_reading import ExperimentReader
-from advclip_gui.gui.experiment_text import amount_text, failed_text, progress_text
-from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton, TextLabel
+from advclip_gui.gui.widgets.basics import TextLabel
+from advclip_gui.gui.widgets.experiment_controls import PAUSE_KEYS, STOP_KEYS, ExperimentControls
 from advclip_gui.gui.widgets.experiment_form import ExperimentForm
-from advclip_gui.gui.widgets.experiment_results import ExperimentResults
+from advclip_gui.gui.widgets.experiment_view import ExperimentView
 
 if TYPE_CHECKING:
-    from advclip_gui.engine.experiments.definition import ExperimentSettings
-    from advclip_gui.engine.experiments.estimate import Estimate
-    from advclip_gui.engine.experiments.figures import Figures
-    from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
-    from advclip_gui.gui.workspace import Workspace
+    from collections.abc import Iterable
 
-_ASK_MS = 300
-_PER_MILLE = 1000
-_FORMATS = "CSV table (*.csv);;Markdown table (*.md);;LaTeX table (*.tex);;SVG plot (*.svg);;PNG plot (*.png)"
+    from advclip_gui.engine.experiments.definition import ExperimentSettings
+    from advclip_gui.engine.experiments.figures import Figures
+    from advclip_gui.engine.experiments.unfinished import Unfinished
+    from advclip_gui.gui.experiment_queue import QueuedExperiment
+    from advclip_gui.gui.job_handle import ErrorInfo
+    from advclip_gui.gui.workspace import Workspace
 
 
 def open_experiments(workspace: Workspace, parent: QWidget) -> ExperimentDialog:
@@ -57,36 +48,34 @@ class ExperimentDialog(QDialog):
 
     Attributes:
         path: folder of the experiment shown, None for one that is still to be begun.
+        queue: experiments on the device, whichever is shown.
     """
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         """Propose a few-shot experiment with the recipe at hand."""
         super().__init__(parent)
         self.setObjectName("experimentDialog")
-        self.setWindowTitle("Experiment")
+        self.setWindowTitle("Experiments")
         self._workspace = workspace
         self.path: Path | None = None
         self._settings: ExperimentSettings | None = None
-        self._handle: JobHandle | None = None
-        self._asked: JobHandle | None = None
-        self._progress: ExperimentProgress | None = None
-        self._detail = ""
+        self._starting = False
+        self._dismissed: set[Path] = set()
+        self._offered: tuple[Path, ...] = ()
+        self.queue = ExperimentQueue(workspace, self)
         self._reader = ExperimentReader(workspace.io, self)
-        self._reader.read.connect(self._on_read)
-        self._reader.saved.connect(self._on_exported)
-        self._reader.failed.connect(self._on_failed)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_ASK_MS)
-        self._timer.timeout.connect(self._ask)
+        self._amount = ExperimentAmount(workspace, self)
         look = theme.current()
-        self.resize(34 * look.xxl, 21 * look.xxl)
+        self.resize(36 * look.xxl, 22 * look.xxl)
         row = QHBoxLayout(self)
         row.setContentsMargins(look.xl, look.l, look.xl, look.l)
         row.setSpacing(look.xl)
         row.addWidget(self._make_left())
-        row.addLayout(self._make_right(), 1)
-        self.form.changed.connect(self._on_changed)
+        self.view = ExperimentView()
+        row.addWidget(self.view, 1)
+        self._connect()
+        if parent is not None:
+            CloseGuard(workspace, self.queue, parent.window(), self)
         self.prepare()
 
     # --- building -----------------------------------------------------------------------------
@@ -101,25 +90,7 @@ class ExperimentDialog(QDialog):
         scroll.setWidget(self.form)
         self.amount = TextLabel("", wrap=True)
         self.amount.setObjectName("experimentAmount")
-        self.start_button = PrimaryButton(
-            "Start", "play", name="experimentStart", tip="Queue all runs on the device."
-        )
-        self.stop_button = Button(
-            "Stop", "stop", name="experimentStop", tip="End after the step at hand; it can be continued."
-        )
-        self.new_button = Button("New", "plus", name="experimentNew", tip="Define another experiment.")
-        self.open_button = Button(
-            "Open…", "folder-open-outline", name="experimentOpen", tip="Show or continue an earlier one."
-        )
-        buttons = (self.start_button, self.stop_button, self.new_button, self.open_button)
-        clicks = (self.start, self.stop, self.begin_new, self._choose)
-        line = QHBoxLayout()
-        line.setSpacing(look.s)
-        for button, click in zip(buttons, clicks, strict=True):
-            button.setAutoDefault(False)
-            button.clicked.connect(click)
-            line.addWidget(button)
-        line.addStretch(1)
+        self.controls = ExperimentControls()
         left = QWidget()
         left.setFixedWidth(12 * look.xxl)
         column = QVBoxLayout(left)
@@ -128,66 +99,66 @@ class ExperimentDialog(QDialog):
         column.addWidget(TextLabel("Experiment", "title"))
         column.addWidget(scroll, 1)
         column.addWidget(self.amount)
-        column.addLayout(line)
+        column.addWidget(self.controls)
         return left
 
-    def _make_right(self) -> QVBoxLayout:
-        look = theme.current()
-        self.banner = Banner(closable=False)
-        self.banner.setObjectName("experimentBanner")
-        self.banner.clear()
-        self.bar = QProgressBar()
-        self.bar.setObjectName("experimentBar")
-        self.bar.setAccessibleName("Progress of the experiment")
-        self.bar.setTextVisible(False)
-        self.bar.setRange(0, _PER_MILLE)
-        self.where = TextLabel("", wrap=True)
-        self.where.setObjectName("experimentWhere")
-        self.place = Muted("")
-        self.place.setObjectName("experimentPlace")
-        self.place.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.results = ExperimentResults()
-        self.results.export_requested.connect(self._choose_export)
-        column = QVBoxLayout()
-        column.setSpacing(look.s)
-        for widget in (self.banner, self.where, self.bar):
-            column.addWidget(widget)
-        column.addWidget(self.results, 1)
-        column.addWidget(self.place)
-        return column
+    def _connect(self) -> None:
+        controls, view = self.controls, self.view
+        for signal, slot in (
+            (controls.start_button.clicked, self.start),
+            (controls.pause_button.clicked, self.hold_or_go_on),
+            (controls.stop_button.clicked, self.stop),
+            (controls.new_button.clicked, self.begin_new),
+            (controls.open_button.clicked, self._choose),
+            (view.results.export_requested, self.export),
+            (view.queue.show_requested, self.open_folder),
+            (view.queue.stop_requested, self._stop_one),
+            (view.failed.again_requested, self._run_again),
+            (view.banner.dismissed, self._on_dismissed),
+            (self._reader.read, self._on_read),
+            (self._reader.saved, self._on_exported),
+            (self._reader.failed, self.view.show_error),
+            (self._reader.cut_off, self._on_cut_off),
+            (self._amount.changed, self._on_looked),
+            (self.queue.changed, self._show_progress),
+            (self.queue.ended, self._on_ended),
+            (self.form.changed, self._update),
+        ):
+            signal.connect(slot)
+        for keys, deed in ((PAUSE_KEYS, self.hold_or_go_on), (STOP_KEYS, self.stop)):
+            QShortcut(QKeySequence(keys), self).activated.connect(deed)
 
     # --- which experiment ---------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Take the recipe as it is now, unless an experiment is shown."""
+        """Take the recipe as it is now, unless an experiment is shown; offer what was cut off."""
         if self.path is None:
+            self._amount.forget()
             self.form.set_recipe(self._workspace.settings)
+            self._reader.look_for_cut_off(self._workspace.runs_root)
         self._update()
 
     def begin_new(self) -> None:
-        """Show nothing but the form again."""
-        if self._handle is None:
-            if self._settings is not None:
-                self.form.propose(self._settings)
-            self.path, self._settings, self._progress = None, None, None
-            self.banner.clear()
-            self.results.show_figures(None)
-            self.prepare()
+        """Show nothing but the form again; what is at work goes on."""
+        if self._settings is not None:
+            self.form.propose(self._settings)
+        self._show_experiment(None, None)
+        self.prepare()
 
     def open_folder(self, folder: Path) -> None:
         """Show an experiment that exists; it can be continued."""
-        if self._handle is not None:
-            return
         try:
             settings = ExperimentFolder(folder).settings()
         except UserError as error:
-            self.banner.show_message("error", str(error))
+            self.view.banner.show_message("error", str(error))
             return
-        self.path, self._settings, self._progress = folder, settings, None
-        self.banner.clear()
-        self.results.show_figures(None)
-        self._read()
+        self._show_experiment(folder, settings)
         self._update()
+
+    def _show_experiment(self, path: Path | None, settings: ExperimentSettings | None) -> None:
+        self.path, self._settings, self._starting = path, settings, False
+        self.view.clear()
+        self._read()
 
     def _choose(self) -> None:
         place = experiments_root(self._workspace.runs_root)
@@ -195,11 +166,32 @@ class ExperimentDialog(QDialog):
         if chosen:
             self.open_folder(Path(chosen))
 
-    # --- how much it is -----------------------------------------------------------------------
+    def _on_cut_off(self, found: tuple[Unfinished, ...]) -> None:
+        busy = {entry.path for entry in self.queue.entries}
+        left = [one for one in found if one.path not in busy | self._dismissed]
+        self._offered = tuple(one.path for one in left)
+        if not left or self.path is not None:
+            return
+        first = left[0]
+        more = f" {len(left) - 1} more can be opened." if len(left) > 1 else ""
+        self.view.banner.show_message(
+            "warning",
+            f"'{first.name}' was cut off; {first.done} of {first.total} are done and kept.{more}",
+            actions=[
+                ("Continue", partial(self._go_on_with, first.path)),
+                ("Show", partial(self.open_folder, first.path)),
+            ],
+        )
 
-    def _on_changed(self) -> None:
-        self.form.mark_seeds()
-        self._update()
+    def _go_on_with(self, folder: Path) -> None:
+        self.open_folder(folder)
+        if self.path == folder:
+            self.start()
+
+    def _on_dismissed(self) -> None:
+        self._dismissed.update(self._offered)
+
+    # --- how much it is -----------------------------------------------------------------------
 
     def _definition(self) -> ExperimentSettings | None:
         """The experiment shown, or what the form asks for; None, with the reason, where it does not fit."""
@@ -209,113 +201,130 @@ class ExperimentDialog(QDialog):
         try:
             settings = self.form.settings()
         except SettingsError as error:
-            self.amount.setText(str(error))
-            self.amount.set_role("bad")
-            return None
+            return self._refuse(str(error))
+        problem = self._amount.problem(settings)
+        self.form.mark(short=bool(problem))
+        if problem:
+            return self._refuse(problem)
         self.amount.set_role("")
         return settings
 
+    def _refuse(self, sentence: str) -> None:
+        self.amount.setText(sentence)
+        self.amount.set_role("bad")
+
     def _update(self) -> None:
-        """Buttons and counts; the time is asked for a moment later."""
-        running, begun = self._handle is not None, self.path is not None
+        """Buttons and counts; data and time are asked for a moment later."""
+        begun = self.path is not None
+        if not begun:
+            self.form.mark()
         settings = self._definition()
         self.form.lock(self._settings)
-        done = self.results.figures is not None and self.results.figures.done == self.results.figures.total
-        self.start_button.setText("Continue" if begun else "Start")
-        self.start_button.setVisible(not running)
-        self.start_button.setEnabled(settings is not None and not done)
-        self.stop_button.setVisible(running)
-        self.new_button.setVisible(begun and not running)
-        self.open_button.setVisible(not running)
-        self.bar.setVisible(running)
-        self.where.setVisible(running or begun)
-        self.place.setText(f"Folder: {self.path}" if begun else "")
+        figures = self.view.results.figures
+        done = begun and figures is not None and figures.done == figures.total
+        can_start = settings is not None and not done and not self._starting
+        entry = self.queue.find(self.path)
+        self.controls.show_state(entry.handle.state if entry else "", begun=begun, can_start=can_start)
+        self.view.show_place(self.path)
         if settings is not None:
-            self.amount.setText(amount_text(settings))
+            self.amount.setText("Looking at the data …" if self._starting else self._amount.text(settings))
         if settings is not None and not begun:
-            self._timer.start()
+            self._amount.look(settings, at_once=self._starting)
         else:
-            self._timer.stop()
+            self._amount.rest()
+        self._show_progress()
 
-    def _ask(self) -> None:
-        settings = self._definition()
-        backend = self._workspace.backend
-        if settings is None or not backend.ready or self.path is not None:
-            return
-        if self._asked is not None:
-            self._asked.cancel()
-        scan = self._workspace.scan
-        self._asked = backend.submit(EstimateJob(settings, len(scan.classes) if scan is not None else 10))
-        self._asked.finished.connect(partial(self._on_estimate, settings))
-
-    def _on_estimate(self, settings: ExperimentSettings, found: Estimate) -> None:
-        if self.path is None and self._definition() == settings:
-            self.amount.setText(amount_text(settings, found))
+    def _on_looked(self) -> None:
+        settings, starting = self._definition(), self._starting
+        self._starting = False
+        if starting and settings is not None and self._amount.passed(settings):
+            self._submit(settings)
+        else:
+            self._update()
 
     # --- running ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Queue what is left of it."""
+        """Queue what is left of it; a new one once its data has been looked at."""
         settings = self._definition()
-        if settings is None or self._handle is not None:
+        if settings is None or self.queue.find(self.path) is not None:
             return
-        if self.path is None:
-            self.path = new_experiment_dir(settings, experiments_root(self._workspace.runs_root))
-        self._settings = settings
-        self.banner.clear()
-        self._progress, self._detail = None, ""
-        title = f"Experiment {settings.name}".strip()
-        handle = self._workspace.backend.submit(ExperimentJob(settings, self.path, title=title))
-        self._handle = handle
-        handle.event.connect(self._on_event)
-        handle.drained.connect(self._show_progress)
-        handle.state_changed.connect(self._show_progress)
-        handle.finished.connect(self._on_finished)
-        handle.failed.connect(self._on_failed)
-        handle.ended.connect(self._on_ended)
+        if self.path is not None or self._amount.passed(settings):
+            self._submit(settings)
+        else:
+            self._starting = True
+            self._update()
+
+    def _submit(self, settings: ExperimentSettings, only: Iterable[str] = ()) -> None:
+        path = self.path
+        if path is None:
+            path = new_experiment_dir(settings, experiments_root(self._workspace.runs_root))
+        self.view.banner.clear()
+        try:
+            entry = self.queue.submit(settings, path, only)
+        except UserError as error:
+            self.view.banner.show_message("error", str(error))
+            return
+        self.path, self._settings = path, settings
+        entry.grew.connect(partial(self._on_grew, entry))
+        entry.warned.connect(partial(self._on_warned, entry))
+        entry.handle.finished.connect(partial(self._on_finished, entry))
+        entry.handle.failed.connect(partial(self._on_job_failed, entry))
         self._update()
-        self._show_progress()
+
+    def _run_again(self, key: str) -> None:
+        if self._settings is not None and self.queue.find(self.path) is None:
+            self._submit(self._settings, [key])
+
+    def hold_or_go_on(self) -> None:
+        """Pause the experiment shown, or continue it."""
+        entry = self.queue.find(self.path)
+        if entry is not None:
+            entry.hold_or_go_on()
 
     def stop(self) -> None:
-        """End after the step at hand."""
-        if self._handle is not None:
-            self._handle.stop()
-            self.stop_button.setEnabled(False)
+        """End after the step at hand; one that waits leaves the queue."""
+        if self.path is not None:
+            self._stop_one(self.path)
 
-    def _on_event(self, event: object) -> None:
-        if isinstance(event, ExperimentProgress):
-            self._progress, self._detail = event, ""
-        elif isinstance(event, CellDone):
-            self._read()
-        elif isinstance(event, Progress):
-            self._detail = event.task
-        elif isinstance(event, Log):
-            self.banner.show_message("warning", event.message)
+    def _stop_one(self, path: Path) -> None:
+        entry = self.queue.find(path)
+        if entry is not None:
+            entry.stop()
 
     def _show_progress(self) -> None:
-        if self._handle is None:
-            return
-        told = self._progress
-        self.bar.setRange(0, 0 if told is None else _PER_MILLE)
-        if told is not None:
-            self.bar.setValue(round(_PER_MILLE * told.share))
-        self.where.setText(progress_text(told, self._handle.state, self._detail))
+        entry = self.queue.find(self.path)
+        ahead = self.queue.ahead_of(entry) if entry is not None else []
+        self.view.show_entry(entry, ahead, ready=self._workspace.backend.ready)
+        self.view.queue.show_entries(self.queue.entries, self.path)
+        if entry is not None:
+            self.controls.show_state(entry.handle.state, begun=True, can_start=False)
 
-    def _on_finished(self, result: object) -> None:
+    def _on_grew(self, entry: QueuedExperiment) -> None:
+        if entry.path == self.path:
+            self._read()
+
+    def _on_warned(self, entry: QueuedExperiment, message: str) -> None:
+        if entry.path == self.path:
+            self.view.banner.show_message("warning", message)
+
+    def _on_finished(self, entry: QueuedExperiment, result: object) -> None:
         state, message = getattr(result, "state", ""), getattr(result, "message", "")
-        if state == "failed":
-            self.banner.show_message("warning", f"{message} The others are done; Continue tries again.")
+        if entry.path != self.path:
+            word = {"finished": "is done", "failed": "has failed parts"}.get(state, "was stopped")
+            level = "success" if state == "finished" else "info"
+            self.view.banner.show_message(level, f"'{entry.title}' {word}.")
+        elif state == "failed":
+            self.view.banner.show_message("warning", f"{message} The others are done; Continue tries again.")
         elif state == "finished":
-            self.banner.show_message("success", "The experiment is done.")
+            self.view.banner.show_message("success", "The experiment is done.")
 
-    def _on_failed(self, error: ErrorInfo) -> None:
-        self.banner.show_message("error", error.sentence, error.details)
+    def _on_job_failed(self, entry: QueuedExperiment, error: ErrorInfo) -> None:
+        self.view.show_error(error, "" if entry.path == self.path else f"'{entry.title}': ")
 
-    def _on_ended(self) -> None:
-        self._handle = None
-        self.stop_button.setEnabled(True)
-        if self.path is not None and not ExperimentFolder(self.path).exists:
-            self.path = self._settings = None  # withdrawn before it began: nothing was written
+    def _on_ended(self, entry: QueuedExperiment) -> None:
+        if entry.path == self.path and not ExperimentFolder(entry.path).exists:
+            self.path = self._settings = None  # taken out before it began: nothing is left of it
         self._read()
         self._update()
 
@@ -326,24 +335,15 @@ class ExperimentDialog(QDialog):
             self._reader.ask(self.path)
 
     def _on_read(self, path: Path, figures: Figures) -> None:
-        if path != self.path:
-            return
-        self.results.show_figures(figures)
-        if self._handle is None:
-            self.where.setText(f"{figures.done} of {figures.total} done" + failed_text(figures))
-            self._update()
-
-    def _choose_export(self) -> None:
-        start = str((self.path or Path.home()) / "table.csv")
-        chosen, kind = QFileDialog.getSaveFileName(self, "Export table or plot", start, _FORMATS)
-        if chosen:
-            path = Path(chosen)
-            self.export(path if path.suffix else path.with_suffix(kind.rpartition("*")[2].rstrip(")")))
+        if path == self.path:
+            self.view.show_figures(figures, free=self.queue.find(path) is None)
+            if self.queue.find(path) is None:
+                self._update()
 
     def export(self, path: Path) -> None:
         """Write the table or the plot as it stands; the ending says which."""
-        if self.results.figures is not None:
-            self._reader.save(self.results.figures, path)
+        if self.view.results.figures is not None:
+            self._reader.save(self.view.results.figures, path)
 
     def _on_exported(self, path: Path) -> None:
-        self.banner.show_message("success", f"Saved {path}.")
+        self.view.banner.show_message("success", f"Saved {path}.")

@@ -15,6 +15,7 @@ from advclip_gui.gui.experiment_text import recipe_text, summary_text
 from advclip_gui.gui.widgets.basics import Button, Muted, SectionLabel, TextLabel, set_property
 from advclip_gui.gui.widgets.number_field import NumberField
 from advclip_gui.gui.widgets.segmented import Segmented
+from advclip_gui.settings import DEMO_FOLDER
 from advclip_gui.wording import radius_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from advclip_gui.settings import RunSettings
 
 SHOTS = (1, 2, 4, 8, 16)
+"""The paper's."""
+_LATE_SHOTS = SHOTS[-1:]
+"""At which base-to-new and cross-dataset are told."""
+_DEMO_IMAGES = 100
+_WHOLE = re.compile(r"[0-9]{1,12}")
 _KINDS = (
     ("few-shot", "Few-shot", "Train and test on the same classes."),
     ("base-to-new", "Base to new", "Train on the first half of the classes, test on both halves."),
@@ -60,7 +66,10 @@ class ExperimentForm(QWidget):
         self.recipe.setObjectName("experimentRecipe")
         self.kind = Segmented(_KINDS, name="experimentKind", label="Kind")
         self.kind.chosen.connect(self._on_kind)
-        self.shots = {shots: QCheckBox(str(shots)) for shots in SHOTS}
+        self.shots = QLineEdit(_listed(SHOTS))
+        self.shots.setObjectName("experimentShots")
+        self.shots.setAccessibleName("Shots per class")
+        self.shots.setToolTip("Training images per class: any whole numbers, such as 1, 2, 3, 32.")
         self.methods = {method: QCheckBox(title) for method, title in METHODS.items()}
         self.seeds = QLineEdit("1, 2, 3")
         self.seeds.setObjectName("experimentSeeds")
@@ -70,17 +79,25 @@ class ExperimentForm(QWidget):
         self.images.setObjectName("experimentImages")
         self.images.setAccessibleName("Test images")
         self.images.setToolTip("Of each test set, the same for every model; 0 takes all.")
-        self.images.set_value(1000)
+        self.images.set_value(0)
         self.attack = Segmented(_ATTACKS, name="experimentAttack", label="Attack")
+        self.attack.set_value("standard")
+        self.released = Muted("FGSM and PGD-100, as the released protocol has them.")
+        self.released.setObjectName("experimentReleasedAttack")
+        attack = QWidget()
+        choice = QVBoxLayout(attack)
+        choice.setContentsMargins(0, 0, 0, 0)
+        for one in (self.attack, self.released):
+            choice.addWidget(one)
         parts: tuple[tuple[str, QWidget], ...] = (
             ("Recipe", self.recipe),
             ("Kind", self.kind),
-            ("Shots per class", self._row(self.shots.values(), "experimentShots")),
+            ("Shots per class", self.shots),
             ("Seeds", self.seeds),
             ("Methods", self._column(self.methods.values(), "experimentMethod")),
             ("Other data to test on", self._make_targets()),
-            ("Attack", self.attack),
-            ("Test images", self.images),
+            ("Attack", attack),
+            ("Test images (0 takes all)", self.images),
         )
         for title, widget in parts:
             label = SectionLabel(title)
@@ -91,30 +108,23 @@ class ExperimentForm(QWidget):
         whole.addWidget(self.editor)
         whole.addWidget(self.summary)
         whole.addStretch(1)
-        for box in (*self.shots.values(), *self.methods.values()):
+        for box in self.methods.values():
             box.setChecked(True)
             box.toggled.connect(self.changed)
-        self.seeds.textChanged.connect(self.changed)
+        for line in (self.shots, self.seeds):
+            line.textChanged.connect(self.changed)
         self.images.edited.connect(self.changed)
         self.attack.chosen.connect(self.changed)
         self._show_targets()
 
-    def _row(self, boxes: Iterable[QCheckBox], name: str) -> QWidget:
-        return self._boxes(boxes, name, QHBoxLayout())
-
     def _column(self, boxes: Iterable[QCheckBox], name: str) -> QWidget:
-        return self._boxes(boxes, name, QVBoxLayout())
-
-    def _boxes(self, boxes: Iterable[QCheckBox], name: str, line: QHBoxLayout | QVBoxLayout) -> QWidget:
         whole = QWidget()
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(theme.current().s if isinstance(line, QHBoxLayout) else theme.current().xs)
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.current().xs)
         for box in boxes:
             box.setObjectName(f"{name}.{box.text()}")
-            line.addWidget(box)
-        if isinstance(line, QHBoxLayout):
-            line.addStretch(1)
-        whole.setLayout(line)
+            column.addWidget(box)
         return whole
 
     def _make_targets(self) -> QWidget:
@@ -148,7 +158,17 @@ class ExperimentForm(QWidget):
 
     def set_recipe(self, base: RunSettings) -> None:
         """Take the recipe every run has; its evaluation epsilon is the experiment's too."""
+        if base.data.folder == DEMO_FOLDER and (self._base is None or self._base.data.folder != DEMO_FOLDER):
+            # The demo is to be tried: the paper's evaluation of it would take hours without a GPU.
+            self.attack.set_value("quick")
+            self.images.set_value(_DEMO_IMAGES)
+        elif self._base is not None and self._base.data.folder == DEMO_FOLDER != base.data.folder:
+            self.attack.set_value("standard")
+            self.images.set_value(0)
         self._base = base
+        released = base.protocol == "released"
+        self.attack.setVisible(not released)
+        self.released.setVisible(released)
         radius = radius_text(base.monitor.epsilon, base.monitor.norm)
         self.recipe.setText(f"{recipe_text(base)}; measured at {radius}.")
         self.changed.emit()
@@ -157,12 +177,16 @@ class ExperimentForm(QWidget):
         """What is asked for. Raises `SettingsError` where that does not fit together."""
         if self._base is None:
             raise SettingsError("There is no recipe yet.")
-        shots = [shots for shots, box in self.shots.items() if box.isChecked()]
+        shots = _numbers(self.shots.text())
         methods = [method for method, box in self.methods.items() if box.isChecked()]
         seeds = _numbers(self.seeds.text())
         images = self.images.number()
-        if not shots or not methods:
-            raise SettingsError(f"Choose at least one {'number of shots' if not shots else 'method'}.")
+        if not shots or min(shots) < 1:
+            raise SettingsError(
+                "Shots are whole numbers from 1, separated by commas.", "For example 1, 2, 4."
+            )
+        if not methods:
+            raise SettingsError("Choose at least one method.")
         if self.kind.value() == "cross-dataset" and not self._targets:
             raise SettingsError("Add at least one other folder to test on.")
         if not seeds:
@@ -203,11 +227,10 @@ class ExperimentForm(QWidget):
     def propose(self, settings: ExperimentSettings) -> None:
         """Offer another experiment with these choices."""
         self.kind.set_value(settings.kind)
-        for shots, box in self.shots.items():
-            box.setChecked(shots in settings.shots)
+        self.shots.setText(_listed(settings.shots))
         for method, box in self.methods.items():
             box.setChecked(method in settings.methods)
-        self.seeds.setText(", ".join(map(str, settings.seeds)))
+        self.seeds.setText(_listed(settings.seeds))
         self.images.set_value(settings.evaluation.images)
         self.attack.set_value(settings.evaluation.attack)
         self._targets = list(settings.targets)
@@ -221,16 +244,18 @@ class ExperimentForm(QWidget):
             self._show_targets()
             self.changed.emit()
 
-    def mark_seeds(self) -> None:
-        """Show whether the seeds can be read."""
+    def mark(self, *, short: bool = False) -> None:
+        """Show which lists cannot be read, and whether the data has too few images for the shots."""
+        shots = _numbers(self.shots.text())
+        set_property(self.shots, "invalid", short or not shots or min(shots) < 1)
         set_property(self.seeds, "invalid", not _numbers(self.seeds.text()))
 
     def _on_kind(self, kind: str) -> None:
         assert kind in get_args(Kind)
-        if kind != "few-shot" and all(box.isChecked() for box in self.shots.values()):
-            # As in the paper: these two are told at 16 shots.
-            for shots, box in self.shots.items():
-                box.setChecked(shots == SHOTS[-1])
+        # As in the paper: these two are told at 16 shots. What the user has typed stays.
+        before, after = (SHOTS, _LATE_SHOTS) if kind != "few-shot" else (_LATE_SHOTS, SHOTS)
+        if _numbers(self.shots.text()) == list(before):
+            self.shots.setText(_listed(after))
         self._show_targets()
         self.changed.emit()
 
@@ -249,7 +274,12 @@ class ExperimentForm(QWidget):
         self.add(QFileDialog.getExistingDirectory(self, "Folder to test on"))
 
 
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
 def _numbers(text: str) -> list[int]:
     """The whole numbers of a list; [] where something else is in it."""
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
-    return [int(part) for part in parts] if all(part.isdecimal() for part in parts) else []
+    # Longer ones are no counts, and Python refuses to read the longest of all.
+    return [int(part) for part in parts] if all(_WHOLE.fullmatch(part) for part in parts) else []

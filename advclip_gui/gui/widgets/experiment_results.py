@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from advclip_gui.engine.experiments.plot import DARK, LIGHT, plot_svg
 from advclip_gui.engine.experiments.tables import cells_of
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.experiments.figures import Figures
 
+_FORMATS = (
+    "CSV table (*.csv)",
+    "Markdown table (*.md)",
+    "LaTeX table (*.tex)",
+    "SVG plot (*.svg)",
+    "PNG plot (*.png)",
+    "PDF plot (*.pdf)",
+)
 _HEAD = ("Test set", "Method", "Shots", "Seeds", "Images", "Clean (%)", "Robust (%)")
 
 
@@ -69,13 +78,15 @@ class PlotView(QWidget):
 class ExperimentResults(QWidget):
     """Table or plot; what is read with them below."""
 
-    export_requested = Signal()
+    export_requested = Signal(object)
+    """The file that table or plot are to be written to; its ending says which."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         """Nothing to show yet."""
         super().__init__(parent)
         self.setObjectName("experimentResults")
         self.figures: Figures | None = None
+        self.folder: Path | None = None
         look = theme.current()
         self.view = Segmented(
             (("table", "Table", "Mean and deviation over seeds."), ("plot", "Plot", "Accuracy over shots.")),
@@ -86,10 +97,10 @@ class ExperimentResults(QWidget):
             "Export…",
             "export-variant",
             name="experimentExport",
-            tip="Save as CSV, Markdown, LaTeX, SVG or PNG, as far as it has come.",
+            tip="Save as CSV, Markdown, LaTeX, SVG, PNG or PDF, as far as it has come.",
         )
         self.export_button.setAutoDefault(False)
-        self.export_button.clicked.connect(self.export_requested)
+        self.export_button.clicked.connect(self._choose_export)
         self.table = FigureTable(name="experimentTable", label="Figures of the experiment")
         self.plot = PlotView()
         scroll = QScrollArea()
@@ -144,6 +155,17 @@ class ExperimentResults(QWidget):
         for widget in (self.view, self.export_button):
             widget.setVisible(figures is not None)
         self._on_view(self.view.value())
+
+    def _choose_export(self) -> None:
+        plot = self.view.value() == "plot"
+        start = (self.folder or Path.home()) / ("plot.pdf" if plot else "table.csv")
+        # What is on screen comes first.
+        formats = ";;".join(reversed(_FORMATS) if plot else _FORMATS)
+        chosen, kind = QFileDialog.getSaveFileName(self, "Export table or plot", str(start), formats)
+        if chosen:
+            path = Path(chosen)
+            ending = kind.rpartition("*")[2].rstrip(")")
+            self.export_requested.emit(path if path.suffix else path.with_suffix(ending))
 
     def _on_view(self, key: str) -> None:
         if self.figures is None:
