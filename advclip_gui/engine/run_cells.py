@@ -63,11 +63,12 @@ def as_cell(line: RunSummary) -> RunSummary:
 
 
 def cell_folders(root: Path, most: int) -> list[Path]:
-    """Folders in which the next cell of an experiment may appear, those of the newest experiments."""
+    """Folders in which the next cell of an experiment, or its figures, may appear; of the newest ones."""
     place = experiments_root(root)
     newest = sorted(_names(place), reverse=True)[:most]
-    inside = [place / name / _CELLS for name in newest]
-    return [place, *(cells if cells.is_dir() else cells.parent for cells in inside)] if newest else []
+    inside = [place / name / part for name in newest for part in (_CELLS, _RECORDS)]
+    found = [place, *(folder if folder.is_dir() else folder.parent for folder in inside)]
+    return list(dict.fromkeys(found)) if newest else []
 
 
 def _names(folder: Path) -> list[str]:

@@ -71,6 +71,11 @@ def saved_refs(
     ]
 
 
+def nearest(folder: Path) -> Path:
+    """The folder, or the one above it that is there: something new in it may be the folder."""
+    return next((one for one in (folder, *folder.parents) if one.is_dir()), folder)
+
+
 class RunListing(QObject):
     """Reads runs and library off the main thread, one look at a time. Lives in the main thread."""
 
@@ -115,8 +120,8 @@ class RunListing(QObject):
                 self._library = adapter_library.AdapterLibrary(shelf)
             lines, adapters = self._index.read(), self._library.adapters()
             lines += adapter_lines(adapters, {line.path for line in lines})
-            folders = (place, shelf, *cell_folders(place, _MOST_WATCHED))
-            return Listed(tuple(lines), adapters, tuple(one for one in folders if one.is_dir()))
+            folders = (nearest(place), nearest(shelf), *cell_folders(place, _MOST_WATCHED))
+            return Listed(tuple(lines), adapters, tuple(dict.fromkeys(folders)))
 
         self._reading = self._io.submit(work, "Listing runs")
         self._reading.finished.connect(self.listed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 
 from advclip_gui.engine import runs as run_files
+from advclip_gui.gui.model_list import nearest
 
 if TYPE_CHECKING:
     from advclip_gui.gui.workspace import Workspace
@@ -37,6 +38,7 @@ class RunWatch(QObject):
         self.timer = QTimer(self)
         self.timer.setInterval(REFRESH_MS)
         self.timer.timeout.connect(self._on_timer)
+        workspace.folders_changed.connect(self.update)
 
     @property
     def folders(self) -> list[str]:
@@ -67,11 +69,10 @@ class RunWatch(QObject):
             self.timer.start()
 
     def _wanted(self) -> set[str]:
-        root = self._workspace.runs_root or run_files.runs_root()
+        root = nearest(self._workspace.runs_root or run_files.runs_root())
         listed = self._workspace.listed.folders
-        if root in listed:
-            return {str(folder) for folder in listed}
-        return {str(root)} if root.is_dir() else set()  # nothing is listed yet, or another folder
+        # Before anything is listed, and when the runs are elsewhere now, there is only this.
+        return {str(folder) for folder in listed} if root in listed else {str(root)}
 
     def _on_disk(self) -> None:
         self._looks_left = _LOOKS_AFTER_A_CHANGE

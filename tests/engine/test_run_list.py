@@ -200,7 +200,10 @@ class TestParts:
     def test_the_folders_to_watch_for_the_next_one(self, root, cell) -> None:
         begun = experiments_root(root) / "20260102-begun"
         begun.mkdir()
-        assert cell_folders(root, 9) == [experiments_root(root), begun, cell.path.parent]
+        cells = cell.path.parent
+        assert cell_folders(root, 9) == [experiments_root(root), begun, cells, cells.parent]
+        ExperimentFolder(cells.parent).write_record("zero-shot", {})
+        assert cell_folders(root, 9) == [experiments_root(root), begun, cells, cells.parent / "records"]
         assert cell_folders(root, 1) == [experiments_root(root), begun]
         assert cell_folders(root / "nowhere", 9) == []
 

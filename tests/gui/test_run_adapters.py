@@ -79,9 +79,10 @@ def write_adapter(
     return AdapterLibrary().open_folder(folder, name)
 
 
-def write_cell(root: Path, key: str, experiment: str = "Pets by shots", **more: Any) -> Path:
-    folder = ExperimentFolder(experiments_root(root) / "20260101-pets")
-    folder.define(ExperimentSettings(name=experiment))
+def write_cell(root: Path, key: str, *, folder: ExperimentFolder | None = None, **more: Any) -> Path:
+    if folder is None:
+        folder = ExperimentFolder(experiments_root(root) / "20260101-pets")
+        folder.define(ExperimentSettings(name="Pets by shots"))
     return write_run(folder.path / "cells", key, **more)
 
 
@@ -478,4 +479,27 @@ def test_a_run_folder_is_dropped_and_images_go_to_the_window(
     dialog = page.findChild(RunImportDialog)
     qtbot.waitUntil(dialog.import_button.isEnabled)
     dialog.reject()
+    settle(qtbot, room)
+
+
+def test_the_first_run_and_the_first_experiment_of_all_are_noticed(
+    qtbot: QtBot, room: Room, root: Path, tmp_path: Path
+) -> None:
+    root.rmdir()
+    made = write_run(tmp_path / "elsewhere", "First")
+    page = open_page(qtbot, room)
+    assert str(tmp_path) in page.watch.folders
+    page.watch.timer.setInterval(20)
+    root.mkdir()
+    qtbot.waitUntil(lambda: str(root) in page.watch.folders)
+    made.rename(root / "first")
+    qtbot.waitUntil(lambda: names(page) == ["First"])
+    experiment = ExperimentFolder(experiments_root(root) / "pets")
+    experiment.define(ExperimentSettings(name="Pets"))
+    qtbot.waitUntil(lambda: str(experiment.path) in page.watch.folders)
+    write_cell(root, "cell-a", folder=experiment)
+    qtbot.waitUntil(lambda: "cell-a" in names(page))
+    experiment.write_record("run-cell-a", {"figures": {"test": {"n": 8, "clean": 0.25, "robust": 0.125}}})
+    qtbot.waitUntil(lambda: text(page, names(page).index("cell-a"), run_columns.CLEAN) == "25.0 %")
+    page.hide()
     settle(qtbot, room)
