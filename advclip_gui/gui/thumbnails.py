@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 BATCH = 12
 """Images in one job: few enough that a scroll is answered at once."""
-IN_FLIGHT = 2
+IN_FLIGHT = 1 if (os.cpu_count() or 1) <= 2 else 2
+"""Jobs at a time: one processor is the window's."""
 WAITING = 240
 """Requests that are remembered; what was scrolled past long ago is not worth reading."""
 CACHE_BYTES = 64 * 2**20
