@@ -6,6 +6,8 @@ The excerpts are made here, in the shape of the published files; no file is copi
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +21,6 @@ from advclip_gui.engine.errors import DataError
 from tests import bad_images
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from advclip_gui.engine.datasets import DatasetScan
 
 Rows = list[tuple[str, int, str]]
@@ -176,6 +176,34 @@ def test_aircraft_variants_with_slashes_and_leading_zeros(tmp_path: Path) -> Non
         write_split(tmp_path / "list.csv", split)
         assert read_split(tmp_path / "list.csv", found).train == split.train
     assert "data/images/0004000.jpg" in {record.path for record in found.records}
+
+
+def test_aircraft_and_synsets_are_read_from_a_zip(tmp_path: Path) -> None:
+    aircraft = tmp_path / "fgvc_aircraft"
+    for number in range(4):
+        bad_images.good_jpeg(aircraft / "images" / f"{number}.jpg", seed=number)
+    bad_images.write(aircraft / "variants.txt", b"C-130\nF/A-18\n")
+    bad_images.write(aircraft / "images_variant_train.txt", b"0 C-130\n1 F/A-18\n")
+    bad_images.write(aircraft / "images_variant_test.txt", b"2 C-130\n3 F/A-18\n")
+    synsets = tmp_path / "imagenet"
+    for seed, (part, synset) in enumerate(
+        (part, synset) for part in ("train", "val") for synset in ("n02012849", "n03126707")
+    ):
+        bad_images.good_jpeg(synsets / "images" / part / synset / "1.JPEG", seed=seed)
+    bad_images.write(synsets / "classnames.txt", b"n02012849 crane bird\nn03126707 construction crane\n")
+    for folder, layout, names in (
+        (aircraft, "fgvc", ["C-130", "F/A-18"]),
+        (synsets, "imagenet", ["crane bird", "construction crane"]),
+    ):
+        path = Path(shutil.make_archive(str(tmp_path / "any"), "zip", tmp_path, folder.name))
+        found, plain = look(path), look(folder)
+        assert (found.layout, found.dataset) == (layout, plain.dataset)
+        assert [info.name for info in found.classes] == names
+        assert found.counts == {"train": 2, "test": 2}
+        assert [record.path for record in found.records] == [
+            f"{folder.name}/{record.path}" for record in plain.records
+        ]
+        assert found.problems == ()
 
 
 def test_imagenet_names_repeat_and_labels_follow_the_synsets(tmp_path: Path) -> None:
