@@ -18,6 +18,7 @@ from advclip_gui.engine.adapters import (
 )
 from advclip_gui.engine.backbones import load_backbone
 from advclip_gui.engine.blueprint import architecture_of, draw
+from advclip_gui.engine.catalog import availability
 from advclip_gui.engine.classifier import ClipClassifier, build_classifier
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.errors import CheckpointError, StorageError, UserError
@@ -42,6 +43,7 @@ from advclip_gui.engine.exchange.snippets import loading_snippet
 from advclip_gui.engine.files import atomic_file, write_json_atomic, write_text_atomic
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.session import Session, adapter_folder
+from advclip_gui.settings import BackboneSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +220,7 @@ def load_classifier(
     """Load a run folder or an exported folder as a classifier over its own classes.
 
     Args:
-        path: the folder, with an adapter in it.
+        path: the folder, with an adapter in it, and perhaps the backbone it was exported with.
         control: progress and cancel.
         checkpoint: path of the backbone's weights, where it is a local file that has moved.
         device: "auto", "cuda", "mps" or "cpu".
@@ -229,7 +231,10 @@ def load_classifier(
     adapter_folder(path)
     info = adapter_info(path)
     backbone = info.backbone
+    inside = path / BACKBONE_FOLDER
     if checkpoint:
         backbone = backbone.model_copy(update={"checkpoint": checkpoint})
+    elif inside.is_dir() and not availability(backbone).here:
+        backbone = BackboneSettings(name="local", checkpoint=str(inside))
     ref = ModelRef(kind="adapter", backbone=backbone, adapter=str(path))
     return Session(device).classifier(ref, info.class_names, info.templates, control)

@@ -68,11 +68,9 @@ def _what(info: AdapterInfo, record: dict[str, Any]) -> list[str]:
     if settings is None:
         lines += ["Imported; what it was trained on, and how, is not recorded.", ""]
     else:
+        against = "against an adversary" if settings.adversary.inner_steps else "without an adversary"
         lines += [
-            f"Trained with {settings.method}, protocol *{settings.protocol}*, "
-            f"to tell {len(info.class_names):,} classes apart under attack."
-            if settings.adversary.inner_steps
-            else f"Trained with {settings.method}, protocol *{settings.protocol}*, without an adversary, "
+            f"Trained with {settings.method} {against}, protocol *{settings.protocol}*, "
             f"to tell {len(info.class_names):,} classes apart.",
             "",
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from advclip_gui.engine.adapters import HUGGING_FACE_BASE, read_adapter
 from advclip_gui.engine.blueprint import draw, model_config
@@ -18,6 +18,9 @@ from advclip_gui.engine.session import adapter_folder
 
 if TYPE_CHECKING:
     from advclip_gui.settings import BackboneSettings
+
+_BARE_FILES: Final = frozenset({".safetensors", ".pt", ".pth", ".bin", ".ckpt"})
+"""Checkpoints whose architecture the settings name."""
 
 
 def possible_formats(source: Path, *, checkpoint: str = "") -> dict[Format, str]:
@@ -94,7 +97,7 @@ def config_of(backbone: BackboneSettings) -> dict[str, Any]:
 
     What a folder holds is known from the folder alone: without it, the settings would name a usual one.
     """
-    if backbone.name == "local" and not Path(backbone.checkpoint).suffix:
+    if backbone.name == "local" and Path(backbone.checkpoint).suffix not in _BARE_FILES:
         here = availability(backbone)
         if not here.here:
             raise BackboneError(here.sentence)

@@ -233,7 +233,7 @@ class ExportDialog(QDialog):
                 self.choices[name].setToolTip(why)
         if not offer.plain:
             self._sentences["peft"].setText(_ONLY_HERE)
-        if offer.formats.get(self.format):
+        if self._handle is None and offer.formats.get(self.format):
             possible = next((name for name, why in offer.formats.items() if not why), "")
             if possible:
                 self.choices[possible].setChecked(True)

@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, safe_open, save_file
 
 from advclip_gui.engine import adapters
-from advclip_gui.engine.errors import CheckpointError, StorageError
+from advclip_gui.engine.control import Control
+from advclip_gui.engine.errors import BackboneError, CheckpointError, StorageError
 from advclip_gui.engine.exchange.formats import FORMATS
 from advclip_gui.engine.exchange.hugging_face_folder import clip_config
 from advclip_gui.engine.exchange.offer import possible_formats
-from advclip_gui.engine.export import export_adapter, loading_snippet
+from advclip_gui.engine.export import export_adapter, load_classifier, loading_snippet
 from advclip_gui.settings import BackboneSettings, LoraSettings
 from advclip_gui.settings.lora import NamedLayers
 from tests.engine.conftest import TINY
@@ -123,6 +124,8 @@ def test_three_lines_load_it_with_the_backbone_beside_it(sample: Adapted, tmp_pa
     logits = with_transformers(names["model"].eval(), sample)
     torch.testing.assert_close(logits, sample.logits, atol=1e-4, rtol=0)
     assert "`adapter_model.safetensors`, `backbone`" in (out / "README.md").read_text()
+    classifier = load_classifier(out, control=Control(), device="cpu")  # finds it there, too
+    torch.testing.assert_close(classifier(sample.pixels), sample.logits, atol=1e-4, rtol=0)
     again = export_adapter(sample.folder, out)  # without it: the folder goes
     assert not (again / "backbone").exists()
 
@@ -157,10 +160,10 @@ def test_further_words_in_a_safetensors_header_stay_here(sample: Adapted, tmp_pa
 # --- backbones that CLIPModel cannot hold -----------------------------------------------------
 
 SIGLIP: dict[str, Any] = {
-    "embed_dim": 192,
+    "embed_dim": 64,
     "init_logit_bias": -10,
     "custom_text": True,
-    "vision_cfg": {"image_size": 224, "timm_model_name": "vit_tiny_patch16_224",
+    "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit",
                    "timm_model_pretrained": False, "timm_pool": "avg", "timm_proj": "linear"},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1,
                  "no_causal_mask": True, "pool_type": "last"},
@@ -237,5 +240,7 @@ def test_a_plain_clip_offers_every_format_and_says_what_is_missing(sample: Adapt
     assert moved["peft"] == ""
     assert all(moved[one.name] for one in FORMATS if one.whole)
     assert set(possible_formats(out, checkpoint=sample.backbone.checkpoint).values()) == {""}
+    with pytest.raises(BackboneError, match="tiny-clip"):  # not taken for a ViT-B-32, the settings' usual one
+        export_adapter(out, tmp_path / "no", format="clip-lora")
     with pytest.raises(CheckpointError, match="no adapter"):
         possible_formats(tmp_path)
