@@ -1,4 +1,4 @@
-"""`advclip-gui adapters`: the library of adapters: list, open, import, rename, remove, put back."""
+"""`advclip-gui adapters`: the library of adapters: list, open, import, rename, annotate, remove, put back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from advclip_gui.commands.options import (
     ArchitectureOption,
+    CheckpointOption,
     DebugOption,
     JsonOption,
     check_json_place,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.adapter_library import AdapterLibrary, LibraryAdapter
 
 adapters = typer.Typer(
-    help="Keep adapters at hand: list, open, import, rename, remove and put back.",
+    help="Keep adapters at hand: list, open, import, rename, annotate, remove and put back.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -66,13 +67,15 @@ def open_command(
         Path, typer.Argument(metavar="FOLDER", help="A run folder, or a folder written by export.")
     ],
     name: NameOption = "",
+    checkpoint: CheckpointOption = "",
     root: RootOption = None,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Name a folder in the library; it stays where it is."""
     check_json_place(json_file)
-    _tell("open", _library(root).open_folder(folder, name), json_file)
+    at = str(Path(checkpoint).expanduser().absolute()) if checkpoint else ""
+    _tell("open", _library(root).open_folder(folder, name, checkpoint=at), json_file)
 
 
 @adapters.command("import")
@@ -129,6 +132,27 @@ def rename_command(
     check_json_place(json_file)
     library = _library(root)
     _tell("rename", library.rename(library.get(adapter).key, name), json_file)
+
+
+@adapters.command("note")
+def note_command(
+    adapter: AdapterArgument,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEXT]", help="The note; '' takes it away. Left out, the note is shown."),
+    ] = None,
+    root: RootOption = None,
+    json_file: JsonOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show or replace what is noted about an adapter; its folder stays as it is."""
+    check_json_place(json_file)
+    library = _library(root)
+    one = library.get(adapter)
+    if text is not None:
+        one = library.set_note(one.key, text)
+    typer.echo(one.note or "There is no note.")
+    write_json(json_file, "adapters note", _as_json(one))
 
 
 @adapters.command("remove")
@@ -202,6 +226,7 @@ def _as_json(one: LibraryAdapter) -> dict[str, Any]:
         "in_place": one.in_place,
         "added": one.added,
         "problem": one.problem,
+        "note": one.note,
         "backbone": None if info is None else info.backbone.model_dump(mode="json"),
         "class_names": None if info is None else info.class_names,
         "templates": None if info is None else info.templates,

@@ -107,6 +107,26 @@ def test_a_name_or_its_beginning_is_enough_to_evaluate_attack_and_export(
         assert "(Pets, 4 shots)" in done.sentence
 
 
+def test_a_note_and_a_backbone_file_that_has_moved(
+    program: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    from advclip_gui.engine.exchange.info import AdapterInfo, record_of
+    from advclip_gui.engine.files import write_json_atomic
+    from advclip_gui.settings import BackboneSettings
+
+    shutil.copytree(made, tmp_path / "own")
+    backbone = BackboneSettings(name="local", checkpoint="weights.pt", architecture="ViT-B-16")
+    info = AdapterInfo(backbone, ("cat", "dog"), ("a {}.",), "", None, "Own")
+    write_json_atomic(tmp_path / "own" / "advclip.json", record_of(info, "peft"))
+    done = program("adapters", "open", tmp_path / "own", "--checkpoint", tmp_path / "here.pt",
+                   "--json", tmp_path / "x.json")  # fmt: skip
+    assert done.status == 0, done.err
+    assert read(tmp_path / "x.json")["backbone"]["checkpoint"] == str(tmp_path / "here.pt")
+    assert program("adapters", "note", "Own").out == "There is no note.\n"
+    assert program("adapters", "note", "Own", "from the stick").status == 0
+    assert program("adapters", "note", "own").out == "from the stick\n"
+
+
 def _cat() -> list[str]:
     return [str(next(iter(sorted((demo_folder() / "test" / "cat").glob("*.jpg")))))]
 
