@@ -232,6 +232,21 @@ def test_start_says_which_class_has_too_few_images(
     assert page.start_button.isEnabled()
 
 
+def test_start_says_where_nothing_is_left_to_choose_the_best_step_by(
+    qtbot: QtBot, room: Room, page: RecipePage, tmp_path: Path
+) -> None:
+    open_images(qtbot, room, image_tree(tmp_path / "pets", images=3))
+    room.workspace.set_data(room.workspace.data.model_copy(update={"shots": 2, "val_shots": 0}))
+    settle(qtbot, room)
+    assert page.start_button.isEnabled()
+    page.forms.forms["training"].editor("keep_best").click()
+    assert "No validation images are left" in page.reason.text()
+    assert not page.start_button.isEnabled()
+    room.workspace.set_data(room.workspace.data.model_copy(update={"val_shots": 1}))
+    settle(qtbot, room)
+    assert page.start_button.isEnabled()
+
+
 def test_start_waits_for_the_run_in_training(
     qtbot: QtBot, room: Room, page: RecipePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from advclip_gui.engine.datasets.drawing import classes_too_small
 from advclip_gui.engine.datasets.folder import resolve_folder
+from advclip_gui.engine.datasets.sample_check import check_sample
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.backbone_card import BackboneCard
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, PrimaryButton, TextLabel
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.records import DatasetScan
+    from advclip_gui.engine.datasets.sample_check import SampleCheck
     from advclip_gui.gui.bridge import Backend
     from advclip_gui.gui.io_thread import IoPool
     from advclip_gui.gui.job_handle import JobHandle
@@ -50,9 +51,9 @@ class RecipePage(QWidget):
         self._workspace = workspace
         self._backend = backend
         self._io = io
-        self._short_key: object = None
-        self._short: dict[str, int] = {}
-        self._short_job: JobHandle | None = None
+        self._sample_key: object = None
+        self._sample: SampleCheck | None = None
+        self._sample_job: JobHandle | None = None
         look = theme.current()
         self.header = PageHeader("Recipe", _SUBTITLE)
         self.files = RecipeFiles()
@@ -198,7 +199,7 @@ class RecipePage(QWidget):
         self.presets.show_settings(settings)
         self.facts.set_settings(settings, len(self._workspace.class_names()) or 10)
         self.files.set_settings(settings)
-        self._check_shots()
+        self._check_sample()
         self._update_start()
 
     # --- start --------------------------------------------------------------------------------
@@ -217,19 +218,36 @@ class RecipePage(QWidget):
             return "Open an image folder, or the demo, first."
         if resolve_folder(workspace.data.folder) != workspace.scan.root:
             return f"The images of this recipe, {workspace.data.folder}, are not open."
-        if self._short:
-            folder, count = next(iter(self._short.items()))
-            others = f" and {len(self._short) - 1} more classes" if len(self._short) > 1 else ""
-            return (
-                f"'{folder}' ({count} images){others} cannot give {workspace.data.shots} shots; "
-                "lower the shots on the Data page."
-            )
+        if self._sample_problem():
+            return self._sample_problem()
         if self.backbone.problem():
             return self.backbone.problem()
         if self._backend.engine_error is not None:
             return self._backend.engine_error.sentence
         if workspace.is_training:
             return "A run is in training; this recipe can start when it has ended."
+        return ""
+
+    def _sample_problem(self) -> str:
+        """What the sample lacks, "" where it is still being counted."""
+        sample, data = self._sample, self._workspace.data
+        if sample is None:
+            return ""
+        if sample.short:
+            folder, count = next(iter(sample.short.items()))
+            others = f" and {len(sample.short) - 1} more classes" if len(sample.short) > 1 else ""
+            return (
+                f"'{folder}' ({count} images){others} cannot give {data.shots} shots; "
+                "lower the shots on the Data page."
+            )
+        if sample.refused:
+            return sample.refused
+        settings = self.settings()
+        if settings is not None and settings.selects and not sample.validation:
+            return (
+                "No validation images are left to choose the best step by: raise them on the Data page, "
+                "or switch off 'Keep best' and 'Patience'."
+            )
         return ""
 
     def _update_start(self) -> None:
@@ -244,29 +262,31 @@ class RecipePage(QWidget):
 
     def _needs_data(self) -> bool:
         scan = self._workspace.scan
-        return self._workspace.scanning is None and (
-            scan is None or bool(self._short) or resolve_folder(self._workspace.data.folder) != scan.root
-        )
+        if self._workspace.scanning is not None:
+            return False
+        if scan is None or resolve_folder(self._workspace.data.folder) != scan.root:
+            return True
+        return bool(self._sample_problem())
 
-    def _check_shots(self) -> None:
-        """Find the classes with too few images, off the main thread."""
+    def _check_sample(self) -> None:
+        """Find what the sample lacks, off the main thread."""
         scan, data = self._workspace.scan, self._workspace.data
-        key = (id(scan), data.shots, data.skip, data.split_file)
-        if key == self._short_key:
+        key = (id(scan), data.shots, data.val_shots, data.skip, data.split_file)
+        if key == self._sample_key:
             return
-        self._short_key = key
-        self._short = {}
+        self._sample_key = key
+        self._sample = None
         if scan is not None:
-            self._short_job = self._io.submit(partial(_find_short, scan, data), "Counting images")
-            self._short_job.finished.connect(self._on_short)
+            self._sample_job = self._io.submit(partial(_check, scan, data), "Counting images")
+            self._sample_job.finished.connect(self._on_sample)
 
-    def _on_short(self, short: dict[str, int]) -> None:
-        if self.sender() is self._short_job:
-            self._short = short
+    def _on_sample(self, sample: SampleCheck) -> None:
+        if self.sender() is self._sample_job:
+            self._sample = sample
             self._update_start()
 
     def _on_data_changed(self) -> None:
-        self._short_key = None
+        self._sample_key = None
         self._refresh()
 
     def _start(self) -> None:
@@ -300,5 +320,5 @@ class RecipePage(QWidget):
         self._workspace.notify.emit(level, message, "")
 
 
-def _find_short(scan: DatasetScan, data: DataSettings, _control: Control) -> dict[str, int]:
-    return classes_too_small(scan, data)
+def _check(scan: DatasetScan, data: DataSettings, _control: Control) -> SampleCheck:
+    return check_sample(scan, data)
