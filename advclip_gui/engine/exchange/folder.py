@@ -102,7 +102,7 @@ def filled(out: Path) -> Iterator[Path]:
         # Nobody has heard of the folder in between.
         raise StorageError(error.message.replace(str(scratch), str(out)), error.hint) from error
     except (OSError, SafetensorError) as error:
-        raise storage_error(out, _as_system_error(error)) from error
+        raise storage_error(out, as_system_error(error)) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -120,7 +120,7 @@ def _scratch(out: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=out))
 
 
-def _as_system_error(error: OSError | SafetensorError) -> OSError:
+def as_system_error(error: OSError | SafetensorError) -> OSError:
     """The system's error behind one of safetensors, which tells of a full disk in words of its own."""
     if isinstance(error, OSError):
         return error

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from advclip_gui.engine import adapters
 from advclip_gui.engine.adapter_library import AdapterLibrary
 from advclip_gui.engine.control import Control
-from advclip_gui.engine.errors import CheckpointError
+from advclip_gui.engine.errors import CheckpointError, StorageError
 from advclip_gui.engine.export import export_adapter, load_classifier
 from advclip_gui.settings import BackboneSettings, LoraSettings
 from tests.engine.exchange.conftest import NAMES, TEMPLATES, Adapted
@@ -187,6 +188,19 @@ def test_a_peft_folder_in_half_precision_comes_in(sample: Adapted, tmp_path: Pat
     save_file({name: value.half() for name, value in whole.items()}, path / "adapter_model.safetensors")
     folder = take_in(path, sample, tmp_path)
     torch.testing.assert_close(logits(folder, sample), sample.logits, atol=2e-2, rtol=0)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_in_the_library(
+    sample: Adapted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    path = foreign(sample, tmp_path / "theirs")
+    monkeypatch.setattr(adapters, "save_file", full)
+    with pytest.raises(StorageError, match=r"The disk is full.*Free some space"):
+        take_in(path, sample, tmp_path)
+    assert list((tmp_path / "library").iterdir()) == []
 
 
 def test_pefts_usual_scaling_is_translated(sample: Adapted, tmp_path: Path) -> None:
