@@ -46,7 +46,11 @@ def report_text(scan: DatasetScan) -> str:
 
     Of each kind of problem the first 20 are listed; `report_json` has them all.
     """
-    lines = [str(scan.root), f"{layout_text(scan)}.", summary(scan), ""]
+    lines = [str(scan.root), f"{layout_text(scan)}.", summary(scan)]
+    known = known_dataset(scan.dataset)
+    if known is not None:
+        lines.append(f"Usual prompt: {known.template}")
+    lines.append("")
     lines += _class_table(scan)
     lines += ["", *_sizes(scan)]
     for severity, heading in _HEADINGS:
@@ -62,10 +66,12 @@ def report_json(scan: DatasetScan) -> dict[str, Any]:
     """Return the report as plain values, with every problem but not every image."""
     by_kind = Counter(problem.kind for problem in scan.problems)
     sides = [(record.width, record.height) for record in scan.records if record.width]
+    known = known_dataset(scan.dataset)
     return {
         "root": str(scan.root),
         "layout": scan.layout,
         "dataset": scan.dataset,
+        "usual_templates": [known.template] if known is not None else [],
         "images": len(scan.records),
         "bytes": sum(record.size_bytes for record in scan.records),
         "splits": dict(scan.counts),

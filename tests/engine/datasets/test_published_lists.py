@@ -15,6 +15,7 @@ import pytest
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.datasets import sample_split, scan
 from advclip_gui.engine.datasets.drawing import restricted
+from advclip_gui.engine.datasets.known import known_dataset
 from advclip_gui.engine.datasets.report import report_csv, report_json, report_text
 from advclip_gui.engine.datasets.split_file import read_split, write_split
 from advclip_gui.engine.errors import DataError
@@ -129,6 +130,10 @@ def test_published_names_reach_prompts_samples_and_reports(tmp_path: Path, key: 
         assert (again.train, again.test) == (split.train, split.test)
     assert all(name in report_text(found) for name in names)
     assert [info["name"] for info in report_json(found)["classes"]] == names
+    known = known_dataset(key)
+    assert known is not None
+    assert f"Usual prompt: {known.template}\n" in report_text(found)
+    assert report_json(found)["usual_templates"] == [known.template]
     assert report_csv(found).count("\n") == 1
     base, new = restricted(found, "base"), restricted(found, "new")
     assert [info.name for info in (*base.classes, *new.classes)] == names
