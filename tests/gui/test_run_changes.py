@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from advclip_gui.gui.dialogs.experiment import ExperimentDialog
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import DeleteQuestion, NoteDialog
 from advclip_gui.gui.widgets import run_columns
+from advclip_gui.gui.widgets.run_model import RunsModel
+from advclip_gui.gui.widgets.run_table import RunTable
 from tests.gui.page_room import Room, page_room
 from tests.gui.test_runs_page import choose, names, open_page, settle, text, write_run
 
@@ -493,3 +496,24 @@ def test_more_runs_than_can_be_compared_are_not_all_read(qtbot: QtBot, room: Roo
     assert len(page.commands.records) == 7
     assert len(page.curves.plot.series) == 7
     assert page.actions_row.reason.text() == "15 runs selected: the first 7 are compared below."
+
+
+def test_selecting_all_asks_little_of_the_model(
+    qtbot: QtBot, room: Room, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_run(root, "One")
+    lines = [dataclasses.replace(summarise(path), path=root / f"run-{number}") for number in range(300)]
+    asked: list[int] = []
+    flags = RunsModel.flags
+    # Before the first call: later ones go where that one went.
+    monkeypatch.setattr(RunsModel, "flags", lambda model, index: asked.append(0) or flags(model, index))
+    table = RunTable()
+    qtbot.addWidget(table)
+    table.resize(1150, 400)
+    table.set_runs(lines)
+    table.grab()
+    asked.clear()
+    table.selectAll()
+    table.grab()
+    assert len(table.selected()) == 300
+    assert len(asked) < 2 * 300  # not once for every cell of every row

@@ -94,6 +94,8 @@ class RunTable(QTableView):
     def _make_header(self) -> None:
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        # Otherwise it asks, at every painting, whether each column is selected: a call for every cell.
+        header.setSelectionModel(QItemSelectionModel(self.runs, self))
         header.setMinimumSectionSize(48)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self._fit_columns()
