@@ -1,5 +1,7 @@
 """Write resources/backbones/catalog.json: every pair of architecture and weights that open_clip publishes.
 
+Licences are no part of it: facts.json beside it holds them with their sources.
+
 Run it again after an update of open_clip; a test says when that is due. Each model is built on the meta
 device, so nothing is downloaded and no weights are made. What the engine cannot adapt is kept, with the
 reason, so that the program can say why instead of not knowing the name.
@@ -50,26 +52,6 @@ FAMILIES_BY_TAG = (
     ("laion", "LAION"),
     ("mscoco", "LAION"),
 )
-LICENCES = (
-    ("laion/CLIP-ViT-", "MIT"),
-    ("timm/eva02_", "MIT"),
-    ("apple/DFN", "apple-amlr"),
-    ("UCSC-VLAA/", "Apache-2.0"),
-    ("jienengchen/ViTamin-L-336px", "MIT"),
-    ("jienengchen/ViTamin-L2-336px", "MIT"),
-)
-"""By the beginning of the repository's name, where pages of it were read; elsewhere nothing is claimed."""
-
-
-def licence(hub_id: str) -> str:
-    """The licence a repository is tagged with, "" where it was not looked up."""
-    if hub_id.startswith("timm/vit_") and hub_id.endswith(".openai"):
-        return "Apache-2.0"
-    if hub_id.startswith("timm/") and "SigLIP" in hub_id:
-        return "Apache-2.0"
-    if hub_id.startswith("timm/vit_") and ".metaclip_" in hub_id:
-        return "CC-BY-NC-4.0"
-    return next((name for start, name in LICENCES if hub_id.startswith(start)), "")
 
 
 def family(architecture: str, tag: str) -> str:
@@ -124,7 +106,6 @@ def rows() -> list[dict[str, Any]]:
                 "family": family(name, tag),
                 "hub_id": hub_id,
                 "file": file,
-                "licence": licence(hub_id),
                 **known[architecture],
             }
         )

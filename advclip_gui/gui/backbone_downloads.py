@@ -76,7 +76,7 @@ class BackboneDownloads(QObject):
         self._outcomes.pop(self._one, None)
         self.latest = None
         self._job = self._io.submit(
-            partial(fetch, settings, Preferences().offline()), f"Downloading {self._one.title}"
+            partial(fetch, settings, Preferences().offline()), f"Downloading {self._one.title}", lasting=True
         )
         self._job.event.connect(self._on_event)
         self._job.ended.connect(self._on_ended)

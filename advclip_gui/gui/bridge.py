@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from advclip_gui.engine.control import Control
 from advclip_gui.engine.events import Event, Progress
-from advclip_gui.gui.gpu_thread import ENGINE_KEY, GpuThread, Job, SessionFactory, make_session
+from advclip_gui.gui.gpu_thread import ENGINE_KEY, GpuThread, Job, Priority, SessionFactory, make_session
 from advclip_gui.gui.job_handle import ErrorInfo, JobHandle, explain_error
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ class Backend(QObject):
         """Queue a job; its handle's signals arrive in the main thread."""
         serve = self._thread.serve_waiting if getattr(job, "serves", False) else None
         handle = self._bridge.open(job.title, self._thread.withdraw, serve=serve)
+        handle.lasting = bool(getattr(job, "lasting", job.priority == Priority.BATCH))
         handle.ended.connect(self.jobs_changed)
         self._thread.submit(handle.key, job, handle.control)
         self.jobs_changed.emit()

@@ -34,12 +34,16 @@ class IoPool(QObject):
         self._lock = threading.Lock()
         self._closed = False
 
-    def submit(self, work: Callable[[Control], object], title: str = "") -> JobHandle:
+    def submit(
+        self, work: Callable[[Control], object], title: str = "", *, lasting: bool = False
+    ) -> JobHandle:
         """Run `work(control)` on a pool thread; its result comes with `finished`.
 
-        `work` should call `control.check()` or `control.progress(...)` now and then.
+        `work` should call `control.check()` or `control.progress(...)` now and then. Closing the window
+        asks first while something `lasting` is at work.
         """
         handle = self._bridge.open(title, self._withdraw)
+        handle.lasting = lasting
         key, control = handle.key, handle.control
         if self._closed:
             self._bridge.post(key, "cancelled")

@@ -93,6 +93,8 @@ class JobHandle(QObject):
         self.key = key
         self.title = title
         self.control = control
+        self.lasting = False
+        """Whether the user waits for it for so long that closing the window asks first."""
         self._withdraw = withdraw
         self._state = "queued"
         self.result: object = None

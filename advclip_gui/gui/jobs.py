@@ -231,6 +231,7 @@ class DescribeJob:
 class ExportJob:
     """An adapter in a format others load."""
 
+    lasting: ClassVar[bool] = True
     source: Path
     out: Path
     format: str = "peft"

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 from advclip_gui.engine.errors import UserError
 from advclip_gui.engine.resources import resource_path
 from advclip_gui.gui import theme
-from advclip_gui.gui.dialogs.question import ask_close_while_training
+from advclip_gui.gui.dialogs.question import may_close
 from advclip_gui.gui.pages.start import StartPage
 from advclip_gui.gui.preferences import Preferences
 from advclip_gui.gui.widgets.basics import Banner
@@ -335,8 +335,9 @@ class MainWindow(QMainWindow):
         return None
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask while a run is in training; remember the window; end every job."""
-        if self._workspace.is_training and ask_close_while_training(self) == "stay":
+        """Ask while something is at work; remember the window; end every job."""
+        jobs = (*self._backend.jobs, *self._io.jobs)
+        if may_close(self, self._workspace.is_training, jobs) == "stay":
             event.ignore()
             return
         self._preferences.set_geometry(self.saveGeometry())

@@ -7,14 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QCloseEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QLabel, QMessageBox, QPushButton, QToolButton
 
 from advclip_gui.gui import app as application
-from advclip_gui.gui import main_window as module
 from advclip_gui.gui import theme
 from advclip_gui.gui.crash_hooks import CrashHooks
+from advclip_gui.gui.dialogs import question
 from advclip_gui.gui.dialogs.keys import GROUPS, KeysDialog
 from advclip_gui.gui.preferences import Preferences
 from advclip_gui.gui.widgets.nav_rail import PAGES
@@ -191,12 +191,43 @@ def test_damaged_preferences_are_as_if_absent(qapp) -> None:
 def test_closing_while_training_asks(window, monkeypatch, answer) -> None:
     monkeypatch.setattr(Workspace, "is_training", property(lambda self: True))
     asked = []
-    monkeypatch.setattr(module, "ask_close_while_training", lambda parent: asked.append(parent) or answer)
+    monkeypatch.setattr(question, "ask_close_while_training", lambda parent: asked.append(parent) or answer)
     event = QCloseEvent()
     window.closeEvent(event)
     assert asked == [window]
     assert event.isAccepted() == (answer == "stop")
     monkeypatch.undo()
+
+
+def test_closing_while_something_lasts_asks(window, qtbot, monkeypatch) -> None:
+    io, go_on, asked, answers = window._io, threading.Event(), [], ["stay", "stop"]
+    monkeypatch.setattr(
+        question,
+        "ask_close_while_working",
+        lambda _parent, titles: asked.append(titles) or answers[len(asked) - 1],
+    )
+    io.submit(lambda _control: go_on.wait(20), "Counting")
+    event = QCloseEvent()
+    lasting = io.submit(lambda _control: go_on.wait(20), "Downloading ViT-B-32", lasting=True)
+    window.closeEvent(event)
+    assert asked == [["Downloading ViT-B-32"]]
+    assert not event.isAccepted()
+    assert lasting.active
+    go_on.set()
+    qtbot.waitUntil(lambda: not lasting.active)
+    window.closeEvent(event)
+    assert event.isAccepted()
+    assert len(asked) == 1
+
+
+def test_what_is_at_work_is_named_and_staying_is_the_default(window, qtbot) -> None:
+    def press_return() -> None:
+        box = window.findChild(QMessageBox, "closeQuestion")
+        assert box.text() == "Still at work: Evaluation, Export."
+        qtbot.keyClick(box, Qt.Key.Key_Return)
+
+    QTimer.singleShot(0, press_return)
+    assert question.ask_close_while_working(window, ["Evaluation", "Export", "Export"]) == "stay"
 
 
 class TestCrashes:

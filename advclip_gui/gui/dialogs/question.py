@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtWidgets import QMessageBox, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from advclip_gui.gui.job_handle import JobHandle
+
+
+def may_close(parent: QWidget, training: bool, jobs: Iterable[JobHandle]) -> Literal["stop", "stay"]:
+    """Ask before a run in training ends, or a job the user waits for; "stop" where nothing is at work."""
+    if training:
+        return ask_close_while_training(parent)
+    lasting = [job.title for job in jobs if job.active and job.lasting]
+    return ask_close_while_working(parent, lasting) if lasting else "stop"
 
 
 def ask_close_while_training(parent: QWidget) -> Literal["stop", "stay"]:
@@ -20,6 +33,24 @@ def ask_close_while_training(parent: QWidget) -> Literal["stop", "stay"]:
     )
     close = box.addButton("Save and close", QMessageBox.ButtonRole.DestructiveRole)
     stay = box.addButton("Keep training", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(stay)
+    box.setEscapeButton(stay)
+    box.exec()
+    return "stop" if box.clickedButton() is close else "stay"
+
+
+def ask_close_while_working(parent: QWidget, titles: Sequence[str]) -> Literal["stop", "stay"]:
+    """Ask whether to end what the user waits for: an evaluation, a gallery, an export, a download."""
+    box = QMessageBox(parent)
+    box.setObjectName("closeQuestion")
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("Still at work")
+    box.setText(f"Still at work: {', '.join(dict.fromkeys(titles))}.")
+    box.setInformativeText(
+        "Closing ends it. A download or an evaluation goes on where it was when you ask for it again."
+    )
+    close = box.addButton("Close", QMessageBox.ButtonRole.DestructiveRole)
+    stay = box.addButton("Stay", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(stay)
     box.setEscapeButton(stay)
     box.exec()
