@@ -13,6 +13,7 @@ from advclip_gui.commands.output import percent, percent_with_interval, plain, t
 
 if TYPE_CHECKING:
     from advclip_gui.engine.run_list import RunSummary
+    from advclip_gui.settings import RunSettings
 
 runs = typer.Typer(
     help="List, show, compare, rename, annotate, import and delete runs.",
@@ -109,24 +110,23 @@ def show_command(
 
 @runs.command("diff")
 def diff_command(
-    several: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.")],
+    several: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Two or more runs, or adapters of the library."),
+    ],
     root: RootOption = None,
     json_file: JsonOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Show the settings in which runs differ, and their figures."""
+    """Show the settings in which runs or adapters differ, and their figures."""
     check_json_place(json_file)
     if len(several) < 2:
         raise typer.BadParameter("give two or more runs.", param_hint="'RUN RUN...'")
-    from advclip_gui.engine.run_list import summarise
-    from advclip_gui.engine.runs import RunFolder
-    from advclip_gui.engine.saved_models import find_run
-    from advclip_gui.run_words import why_not_comparable
-    from advclip_gui.settings_text import differences
+    from advclip_gui.engine.saved_models import find_line
+    from advclip_gui.run_words import why_figures_differ, why_not_comparable
 
-    lines = [summarise(find_run(run, root)) for run in several]
-    settings = [RunFolder(line.path).settings() for line in lines]
-    rows = differences(settings)
+    lines = [find_line(run, root) for run in several]
+    rows, settings = _differences(lines)
     figures = [
         ("Clean", [percent(line.clean) for line in lines]),
         ("Robust", [percent(line.robust) for line in lines]),
@@ -134,7 +134,10 @@ def diff_command(
     table([("", *(line.name for line in lines)), *((title, *values) for title, values in [*figures, *rows])])
     if not rows:
         typer.echo("Their settings are the same.")
-    if sentence := why_not_comparable(settings):
+    elif len(settings) < len(lines):
+        typer.echo("Not all of them tell the settings of their training.")
+    mixed = any(line.is_adapter for line in lines)
+    if sentence := why_figures_differ(lines) if mixed else why_not_comparable(settings):
         typer.echo(sentence)
     told = [{"title": title, "values": values} for title, values in rows]
     write_json(
@@ -251,6 +254,27 @@ def delete_command(
         delete_run(path)
         typer.echo(f"{path} is deleted.")
     write_json(json_file, "runs delete", {"deleted": [str(path) for path in paths]})
+
+
+def _differences(lines: list[RunSummary]) -> tuple[list[tuple[str, list[str]]], list[RunSettings]]:
+    """In what they differ: their settings, and what an adapter's files say; and the settings known."""
+    from advclip_gui.engine.adapter_facts import adapter_facts
+    from advclip_gui.engine.exchange.info import adapter_info
+    from advclip_gui.engine.runs import RunFolder
+    from advclip_gui.settings_text import differences
+
+    told = [
+        adapter_info(line.path).settings if line.is_adapter else RunFolder(line.path).settings()
+        for line in lines
+    ]
+    known = [settings for settings in told if settings is not None]
+    rows: list[tuple[str, list[str]]] = []
+    if any(line.is_adapter for line in lines):
+        facts = [adapter_facts(line.path) for line in lines]
+        titles = dict.fromkeys(title for one in facts for title in one)
+        rows = [(title, [one.get(title, "-") for one in facts]) for title in titles]
+        rows = [(title, values) for title, values in rows if len(set(values)) > 1]
+    return rows + (differences(known) if len(known) == len(lines) else []), known
 
 
 def _cells(run: RunSummary) -> tuple[str, ...]:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from advclip_gui.engine import runs
 from advclip_gui.engine.adapter_library import AdapterLibrary
+from advclip_gui.engine.adapter_lines import adapter_line
 from advclip_gui.engine.errors import CheckpointError
-from advclip_gui.engine.run_list import list_runs
+from advclip_gui.engine.run_list import list_runs, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from advclip_gui.engine.run_list import RunSummary
 
 _MOST_LISTED = 8
 
@@ -80,6 +83,15 @@ def find_saved(word: str, root: Path | None = None, library: AdapterLibrary | No
     if found[0].problem:
         raise CheckpointError(found[0].problem)
     return found[0]
+
+
+def find_line(word: str, root: Path | None = None, library: AdapterLibrary | None = None) -> RunSummary:
+    """As `find_saved`, with what the list says of it. Raises `CheckpointError`."""
+    library = library or AdapterLibrary()
+    found = find_saved(word, root, library)
+    if runs.RunFolder(found.path).has_settings:
+        return summarise(found.path)
+    return adapter_line(library.get(found.short))
 
 
 def _folder(word: str, root: Path | None) -> Path | None:

@@ -127,6 +127,23 @@ def test_a_note_and_a_backbone_file_that_has_moved(
     assert program("adapters", "note", "own").out == "from the stick\n"
 
 
+def test_adapters_are_compared_with_each_other(
+    program: Callable[..., Any], made: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made, tmp_path / "other")
+    config = read(tmp_path / "other" / "adapter_config.json")
+    (tmp_path / "other" / "adapter_config.json").write_text(json.dumps({**config, "r": 2}))
+    program("adapters", "open", made, "--name", "First")
+    program("adapters", "open", tmp_path / "other", "--name", "Second")
+    done = program("runs", "diff", "first", "second", "--json", tmp_path / "x.json")
+    assert done.status == 0, done.err
+    told = {row["title"]: row["values"] for row in read(tmp_path / "x.json")["differences"]}
+    assert told["Rank r"] == ["1", "2"]
+    assert set(told) == {"Rank r", "Scaling"}
+    assert "Not all of them tell the settings" in done.out
+    assert program("runs", "diff", "first", "nothing").status == 1
+
+
 def _cat() -> list[str]:
     return [str(next(iter(sorted((demo_folder() / "test" / "cat").glob("*.jpg")))))]
 
