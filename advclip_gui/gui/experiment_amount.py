@@ -64,6 +64,10 @@ class ExperimentAmount(QObject):
         """Whether the data is known to give it."""
         return self._check.passed(settings)
 
+    def looking(self, settings: ExperimentSettings) -> bool:
+        """Whether their data is being looked at."""
+        return self._check.asks(settings)
+
     def problem(self, settings: ExperimentSettings) -> str:
         """Why it cannot, as far as that is known."""
         return self._check.refuses(settings)

@@ -107,6 +107,10 @@ class DataCheck(QObject):
         """Whether these are known to be possible."""
         return self.settings == settings and self._handle is None and not self.problem
 
+    def asks(self, settings: ExperimentSettings) -> bool:
+        """Whether these are being checked."""
+        return self.settings == settings and self._handle is not None
+
     def refuses(self, settings: ExperimentSettings) -> str:
         """Why these cannot be done, as far as that is known."""
         return self.problem if self.settings == settings else ""

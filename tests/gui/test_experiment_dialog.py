@@ -151,6 +151,17 @@ def test_cross_dataset_asks_for_folders(qtbot: QtBot, dialog: ExperimentDialog, 
     assert job.settings.shots == (16,)
 
 
+def test_a_start_is_not_lost_when_an_older_answer_comes(
+    qtbot: QtBot, dialog: ExperimentDialog, workspace: Any
+) -> None:
+    qtbot.waitUntil(lambda: workspace.backend.count("EstimateJob") > 0)
+    _, older = workspace.backend.last("EstimateJob")
+    dialog.form.seeds.setText("9")
+    qtbot.mouseClick(dialog.controls.start_button, LEFT)
+    end(older, "finished", Estimate(30, 4500, 3600.0, 9000.0))
+    qtbot.waitUntil(lambda: workspace.backend.count("ExperimentJob") == 1)
+
+
 def test_what_is_typed_stays_when_the_kind_changes(qtbot: QtBot, dialog: ExperimentDialog) -> None:
     buttons = dialog.form.kind._buttons
     qtbot.mouseClick(buttons["base-to-new"], LEFT)
@@ -298,7 +309,7 @@ def test_a_finished_one_is_not_continued(qtbot: QtBot, dialog: ExperimentDialog,
         record(folder, key, 0.7)
     dialog.open_folder(folder.path)
     qtbot.waitUntil(lambda: dialog.view.results.figures is not None)
-    assert not dialog.controls.start_button.isEnabled()
+    assert not dialog.controls.start_button.isVisible()
     assert dialog.view.where.text() == "9 of 9 done."
     assert dialog.form.summary.text().startswith("Demo experiment")
 
@@ -368,6 +379,31 @@ def test_the_plot_is_drawn_in_both_themes(
         grounds.append(dialog.view.results.plot.grab().toImage().pixelColor(2, 2).lightness())
     assert grounds[0] > 200 > 80 > grounds[1]
     theme.apply(qapp, "light")
+
+
+@pytest.mark.parametrize("kind", ["few-shot", "base-to-new"])
+def test_the_table_fits_into_the_smallest_window(
+    qtbot: QtBot, dialog: ExperimentDialog, tmp_path: Path, kind: str
+) -> None:
+    folder = ExperimentFolder(tmp_path / "e")
+    values = {"kind": kind, "shots": [16], "seeds": [0, 1]}
+    folder.define(EXPERIMENTS["demo"].with_values(values))
+    keys = {"base": "Base classes", "new": "New classes"} if kind == "base-to-new" else {"test": "Test"}
+    for seed in (0, 1):
+        figures = {
+            key: {"title": title, "n": 1000, "clean": 0.61 + 0.1 * seed, "robust": 0.2, "label": "PGD"}
+            for key, title in keys.items()
+        }
+        record = {"state": "finished", "figures": figures}
+        folder.write_record(f"advclip-lora-16-shots-seed-{seed}", record)
+    dialog.resize(dialog.minimumSizeHint())
+    dialog.open_folder(folder.path)
+    table = dialog.view.results.table
+    qtbot.waitUntil(lambda: table.rowCount() > 0)
+    qtbot.waitUntil(lambda: table.columnWidth(1) >= table.sizeHintForColumn(1))
+    assert table.isColumnHidden(0) is (kind == "few-shot")
+    assert table.horizontalScrollBar().maximum() == 0
+    assert any("±" in table.text_at(row, 5) for row in range(table.rowCount()))
 
 
 def test_there_is_one_window(qtbot: QtBot, workspace: Any) -> None:

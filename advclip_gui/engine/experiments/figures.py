@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from advclip_gui.engine.experiments.folder import ExperimentFolder
 
 DASH: Final = "–"
-HARMONIC, AVERAGE = "Harmonic mean", "Average of the other data"
+HARMONIC, AVERAGE = "Harmonic mean", "Target average"
 """Test sets that are worked out from others, seed by seed."""
 
 
@@ -238,6 +238,7 @@ def _notes(settings: ExperimentSettings, labels: Mapping[str, None], doubts: Map
     if settings.kind == "base-to-new":
         notes.append("Trained on the base classes only; harmonic mean of base and new, seed by seed.")
     if settings.kind == "cross-dataset":
-        notes.append(f"Trained on {next(iter(expected_titles(settings).values()))} only.")
+        over = "; the average is over the other data, seed by seed" if len(settings.targets) > 1 else ""
+        notes.append(f"Trained on {next(iter(expected_titles(settings).values()))} only{over}.")
     notes += [f"{count} x {sentence}" if count > 1 else sentence for sentence, count in doubts.items()]
     return notes

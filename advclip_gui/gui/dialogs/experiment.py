@@ -92,7 +92,7 @@ class ExperimentDialog(QDialog):
         self.amount.setObjectName("experimentAmount")
         self.controls = ExperimentControls()
         left = QWidget()
-        left.setFixedWidth(12 * look.xxl)
+        left.setFixedWidth(10 * look.xxl)
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(look.m)
@@ -235,8 +235,10 @@ class ExperimentDialog(QDialog):
         self._show_progress()
 
     def _on_looked(self) -> None:
-        settings, starting = self._definition(), self._starting
-        self._starting = False
+        settings = self._definition()
+        if settings is not None and self._amount.looking(settings):
+            return  # word of something older
+        starting, self._starting = self._starting, False
         if starting and settings is not None and self._amount.passed(settings):
             self._submit(settings)
         else:

@@ -60,7 +60,8 @@ class ExperimentControls(QWidget):
         had_focus = before is not None and before.hasFocus() and before in self._all
         self.start_button.setText("Continue" if begun else "Start")
         self.start_button.setAccessibleName(self.start_button.text())
-        self.start_button.setVisible(not active)
+        # Of one that is done, nothing is left to be continued.
+        self.start_button.setVisible(not active and (can_start or not begun))
         self.start_button.setEnabled(can_start)
         self.pause_button.setVisible(active and not waits)
         self.pause_button.setEnabled(state in ("running", "paused"))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from advclip_gui.engine.experiments.plot import DARK, LIGHT, plot_svg
 from advclip_gui.engine.experiments.tables import cells_of
@@ -147,6 +155,12 @@ class ExperimentResults(QWidget):
         self.table.verticalScrollBar().setValue(place)
         self.plot.show_figures(figures)
         self.notes.setText(" ".join(figures.notes) if figures is not None else "")
+        # Where all is tested on the same images, nobody needs to be told on each line.
+        self.table.setColumnHidden(0, figures is not None and len(figures.test_sets) == 1)
+        header = self.table.horizontalHeader()
+        if rows:
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         # Methods are words, not figures.
         words = [self.table.item(row, 1) for row in range(len(rows))]
         for item in (self.table.horizontalHeaderItem(1), *words):

@@ -32,6 +32,7 @@ class ExperimentView(QWidget):
         """Nothing to show yet."""
         super().__init__(parent)
         look = theme.current()
+        self.setMinimumWidth(21 * look.xxl)
         self.banner = Banner()
         self.banner.setObjectName("experimentBanner")
         self.banner.clear()

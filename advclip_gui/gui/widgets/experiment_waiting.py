@@ -38,10 +38,10 @@ class _Row(QWidget):
         line.addWidget(glyph)
         name = ElidedLabel(title)
         name.setToolTip(title)
-        line.addWidget(name, 2)
+        line.addWidget(name, 1)
         self.remark = ElidedLabel(remark, "muted")
         self.remark.setToolTip(remark)
-        line.addWidget(self.remark, 3)
+        line.addWidget(self.remark, 1)
         for button in buttons:
             button.setAutoDefault(False)
             line.addWidget(button)
@@ -61,6 +61,7 @@ class QueueView(QWidget):
         self.setAccessibleName("Experiments on the device")
         self._rows: dict[Path, _Row] = {}
         self._shown: tuple[object, ...] = ()
+        self._button_width = 2 * theme.current().xxl + theme.current().l
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(theme.current().xs)
@@ -83,21 +84,35 @@ class QueueView(QWidget):
             row.hide()
             row.deleteLater()
         self._rows = {}
-        for number, entry in enumerate(entries):
-            show = Button("Show", None, "flat", name=f"experimentShow.{number}", tip=f"Show {entry.title}.")
+        titles = _told_apart(entries)
+        for number, (entry, title) in enumerate(zip(entries, titles, strict=True)):
+            show = Button("Show", None, "flat", name=f"experimentShow.{number}", tip=f"Show {title}.")
             show.setEnabled(entry.path != current)
             show.clicked.connect(partial(self.show_requested.emit, entry.path))
             text = "Take out" if entry.waits else "Stop"
-            stop = Button(text, None, "flat", name=f"experimentEnd.{number}", tip=f"{text}: {entry.title}.")
+            stop = Button(text, None, "flat", name=f"experimentEnd.{number}", tip=f"{text}: {title}.")
             stop.setEnabled(entry.handle.state in ("queued", "running", "paused"))
             stop.clicked.connect(partial(self.stop_requested.emit, entry.path))
             for button, word in ((show, "Show"), (stop, text)):
-                button.setAccessibleName(f"{word} {entry.title}")
+                button.setAccessibleName(f"{word} {title}")
+                button.setFixedWidth(self._button_width)
             state = entry.handle.state
             role = "text_muted" if state == "queued" else "accent"
-            row = _Row(_ICONS.get(state, "play"), role, entry.title, "", (show, stop))
+            row = _Row(_ICONS.get(state, "play"), role, title, "", (show, stop))
             self._rows[entry.path] = row
             self._column.addWidget(row)
+
+
+def _told_apart(entries: Sequence[QueuedExperiment]) -> list[str]:
+    """Titles; where two are the same, with seeds or shots if those are not."""
+    titles = [entry.title for entry in entries]
+    for words, of in (("seeds", lambda one: one.settings.seeds), ("shots", lambda one: one.settings.shots)):
+        if len({of(entry) for entry in entries}) > 1 and len(set(titles)) < len(titles):
+            titles = [
+                f"{title}, {words} {', '.join(map(str, of(entry)))}"
+                for title, entry in zip(titles, entries, strict=True)
+            ]
+    return titles
 
 
 class FailedCells(QScrollArea):
