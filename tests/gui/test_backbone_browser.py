@@ -472,10 +472,12 @@ class TestAgainstAHub:
     def test_one_download_that_both_show_and_either_cancels(
         self, qtbot: QtBot, room: Room, card: BackboneCard, hub: StandIn
     ) -> None:
-        hub.pause = 0.02
+        hub.pause = 0.1
         qtbot.mouseClick(card.banner.findChild(QPushButton, "bannerAction0"), LEFT)
         qtbot.mouseClick(card.browse, LEFT)
         browser = card.window().findChild(BackboneBrowser)
+        # Past the configuration, which comes first.
+        qtbot.waitUntil(lambda: card.downloads.latest is not None and card.downloads.latest.done > 100_000)
         for shown in (card.download, browser.progress):
             qtbot.waitUntil(lambda row=shown: "MB/s" in row.text.text() and "left" in row.text.text())
             assert shown.isVisible()
