@@ -55,8 +55,13 @@ def train_pool(scan: DatasetScan) -> SplitName:
 
 def short_classes(scan: DatasetScan, *, shots: int, skip: Collection[str] = ()) -> dict[str, int]:
     """Return the classes with fewer training images than `shots`, and how many they have."""
-    pools = _by_class(scan, train_pool(scan), set(skip))
-    return {folder: len(pools[folder]) for folder in scan.class_folders if len(pools[folder]) < shots}
+    pool, left_out = train_pool(scan), set(skip)
+    # Counted by the scan already: to go through many thousands of images again would hold the window up.
+    counts = {info.folder: info.counts.get(pool, 0) for info in scan.classes}
+    for record in scan.records if left_out else ():
+        if record.path in left_out and record.split == pool:
+            counts[record.class_name] -= 1
+    return {folder: count for folder, count in counts.items() if count < shots}
 
 
 def sample_split(
