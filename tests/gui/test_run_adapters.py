@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +18,11 @@ from advclip_gui.engine.exchange.info import AdapterInfo, record_of
 from advclip_gui.engine.experiments.definition import ExperimentSettings
 from advclip_gui.engine.experiments.folder import ExperimentFolder, experiments_root
 from advclip_gui.engine.files import write_json_atomic
+from advclip_gui.gui.dialogs import export_many
 from advclip_gui.gui.dialogs.adapter_open import AdapterDialog
 from advclip_gui.gui.dialogs.export_many import ExportManyDialog
 from advclip_gui.gui.dialogs.run_import import RunImportDialog
 from advclip_gui.gui.dialogs.run_note import NoteDialog
-from advclip_gui.gui.jobs import Exported, ExportJob
 from advclip_gui.gui.widgets import run_columns
 from advclip_gui.gui.widgets.probe_views import COMPARE
 from advclip_gui.presets import PRESETS
@@ -398,14 +399,14 @@ def test_several_are_exported_at_once_into_a_folder_each(
 ) -> None:
     written: list[tuple[Path, Path, str]] = []
 
-    def run(job: ExportJob, _session: Any, _control: Any) -> Exported:
+    def run(job: Any, _session: Any, _control: Any) -> Any:
         if job.source.name == "run-broken":
             raise StorageError("The disk is full.")
         written.append((job.source, job.out, job.format))
         job.out.mkdir(parents=True)
-        return Exported(job.out, "")
+        return SimpleNamespace(folder=job.out, snippet="")
 
-    monkeypatch.setattr(ExportJob, "run", run)
+    monkeypatch.setattr(export_many.ExportJob, "run", run)
     write_run(root, "Run", age=60)
     write_run(root, "Broken", age=70)
     write_adapter(tmp_path / "a", "Run")
