@@ -23,8 +23,6 @@ from advclip_gui.gui.widgets.experiment_form import ExperimentForm
 from advclip_gui.gui.widgets.experiment_view import ExperimentView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from advclip_gui.engine.experiments.definition import ExperimentSettings
     from advclip_gui.engine.experiments.figures import Figures
     from advclip_gui.engine.experiments.unfinished import Unfinished
@@ -257,7 +255,7 @@ class ExperimentDialog(QDialog):
             self._starting = True
             self._update()
 
-    def _submit(self, settings: ExperimentSettings, only: Iterable[str] = ()) -> None:
+    def _submit(self, settings: ExperimentSettings, only: tuple[str, ...] = ()) -> None:
         path = self.path
         if path is None:
             path = new_experiment_dir(settings, experiments_root(self._workspace.runs_root))
@@ -276,7 +274,7 @@ class ExperimentDialog(QDialog):
 
     def _run_again(self, key: str) -> None:
         if self._settings is not None and self.queue.find(self.path) is None:
-            self._submit(self._settings, [key])
+            self._submit(self._settings, (key,))
 
     def hold_or_go_on(self) -> None:
         """Pause the experiment shown, or continue it."""
