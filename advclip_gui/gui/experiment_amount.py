@@ -72,9 +72,9 @@ class ExperimentAmount(QObject):
         """Why it cannot, as far as that is known."""
         return self._check.refuses(settings)
 
-    def text(self, settings: ExperimentSettings) -> str:
-        """Trainings, steps and, where it is known, the time."""
-        return amount_text(settings, self._found if self._asked_for == settings else None)
+    def text(self, settings: ExperimentSettings, *, begun: bool) -> str:
+        """Trainings, steps and the time, if it is known; of one that was begun, the progress tells it."""
+        return amount_text(settings, self._found if self._asked_for == settings and not begun else None)
 
     def _look_now(self) -> None:
         if self._wanted is not None:

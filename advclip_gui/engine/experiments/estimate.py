@@ -33,6 +33,8 @@ _HELD: Final[dict[Method, tuple[float, float]]] = {
 }
 """Share of the images that stay correct to an attack's end, at least and at most."""
 
+_AROUND: Final = (1.0, 4.0)
+"""Seconds to load and to save for a training, of a small and of a usual backbone."""
 _UNITS: Final[tuple[tuple[int, str], ...]] = ((1, "s"), (60, "min"), (3600, "h"), (86400, "days"))
 _FALLS_AFTER: Final = 0.1
 """Share of an attack's steps that an image takes which does not hold."""
@@ -115,6 +117,7 @@ def estimate(
     sure = _UNSURE if ratio is None else _SURE
     shortest, longest = (
         (training + _evaluation_passes(settings, end, images) * per_pass) * sure[end] * (ratio or 1.0)
+        + len(settings.cells) * _AROUND[end]
         for end in (0, 1)
     )
     return Estimate(*counts, shortest, longest, timed=ratio is not None)

@@ -225,7 +225,8 @@ class ExperimentDialog(QDialog):
         self.controls.show_state(entry.handle.state if entry else "", begun=begun, can_start=can_start)
         self.view.show_place(self.path)
         if settings is not None:
-            self.amount.setText("Looking at the data …" if self._starting else self._amount.text(settings))
+            text = self._amount.text(settings, begun=begun)
+            self.amount.setText("Looking at the data …" if self._starting else text)
         if settings is not None and not begun:
             self._amount.look(settings, at_once=self._starting)
         else:
