@@ -236,8 +236,17 @@ def write_adapter(folder: Path, place: Placement, state: Mapping[str, Tensor], *
 HUGGING_FACE_BASE: Final = {
     "timm/vit_base_patch32_clip_224.openai": "openai/clip-vit-base-patch32",
     "timm/vit_base_patch16_clip_224.openai": "openai/clip-vit-base-patch16",
-    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-    "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    "timm/vit_large_patch14_clip_224.openai": "openai/clip-vit-large-patch14",
+    "timm/vit_large_patch14_clip_336.openai": "openai/clip-vit-large-patch14-336",
+    **{
+        repository: repository  # holds the weights for both
+        for repository in (
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+            "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+            "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+            "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+        )
+    },
 }
 """The transformers repository with the same weights as an open_clip one."""
 

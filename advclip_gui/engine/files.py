@@ -5,19 +5,34 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from safetensors import SafetensorError
 
 from advclip_gui.engine.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SYSTEM_ERROR: Final = re.compile(r"\(os error (\d+)\)")
 
-def storage_error(path: Path, error: OSError) -> StorageError:
+
+def as_system_error(error: OSError | SafetensorError) -> OSError:
+    """The system's error behind one of safetensors, which tells of a full disk in words of its own."""
+    if isinstance(error, OSError):
+        return error
+    number = _SYSTEM_ERROR.search(str(error))
+    code = int(number[1]) if number else errno.EIO
+    return OSError(code, os.strerror(code))
+
+
+def storage_error(path: Path, error: OSError | SafetensorError) -> StorageError:
     """Say which file could not be written, why, and what to do."""
+    error = as_system_error(error)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageError(
             f"The disk is full: {path} could not be written. What was there before is untouched.",
@@ -46,7 +61,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise storage_error(path, error) from error
     finally:
         if temporary is not None:

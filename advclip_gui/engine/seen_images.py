@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from advclip_gui.engine.datasets.sampling import image_sha256
+from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.evaluation_result import Finding
-from advclip_gui.engine.runs import RunFolder
+from advclip_gui.engine.exchange.info import adapter_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from advclip_gui.engine.control import Control
     from advclip_gui.engine.datasets.sampling import Sample
@@ -37,23 +38,13 @@ def images_behind(ref: ModelRef) -> SeenImages | None:
     if ref.kind != "adapter" or not ref.adapter:
         return None
     place = Path(ref.adapter)
-    for folder in (place, place.parent):  # a run's adapters lie inside its folder
-        if (folder / "settings.toml").is_file():
-            split = RunFolder(folder).split()
-            return None if split is None else _of_split(split)
-    return None
-
-
-def _of_split(split: dict[str, Any]) -> SeenImages:
-    trained, chose = (frozenset(_hashes(split.get(part))) for part in ("train", "val"))
-    return SeenImages(trained, chose)
-
-
-def _hashes(entries: Any) -> Iterable[str]:
-    for entry in entries if isinstance(entries, list) else ():
-        told = entry.get("sha256") if isinstance(entry, dict) else None
-        if isinstance(told, str):
-            yield told
+    # A run's adapters lie inside its folder.
+    run = next((folder for folder in (place, place.parent) if (folder / "settings.toml").is_file()), place)
+    try:
+        images = adapter_info(run).data.get("images", {})
+    except CheckpointError:
+        return None
+    return SeenImages(frozenset(images.get("train", ())), frozenset(images.get("val", ())))
 
 
 def with_seen_images(

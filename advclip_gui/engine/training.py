@@ -117,7 +117,12 @@ def _train(
         folder.start(
             settings,
             device=describe_device(device),
-            split={**split, "class_names": list(prepared.class_names)},
+            split={
+                **split,
+                "class_names": list(prepared.class_names),
+                "layout": prepared.scan.layout,
+                "dataset": prepared.scan.dataset,
+            },
         )
     if saved is None or not saved.ended:
         folder.keep_metrics_until(0 if saved is None else saved.step)

@@ -228,33 +228,6 @@ class DescribeJob:
 
 
 @dataclass
-class ExportJob:
-    """An adapter in a format others load."""
-
-    lasting: ClassVar[bool] = True
-    source: Path
-    out: Path
-    format: str = "peft"
-    title: str = "Export"
-    priority: int = Priority.INTERACTIVE
-
-    def run(self, session: Any, control: Control) -> object:
-        """Return the exported folder and the code that loads it, as `Exported`."""
-        from advclip_gui.engine.export import export_adapter, loading_snippet
-
-        folder = export_adapter(self.source, self.out, format=self.format, control=control)
-        return Exported(Path(folder), loading_snippet(Path(folder)))
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Where an adapter went and how to load it."""
-
-    folder: Path
-    snippet: str
-
-
-@dataclass
 class CallJob:
     """Any short call on the GPU thread, `work(session, control)`."""
 

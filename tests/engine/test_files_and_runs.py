@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from safetensors import SafetensorError
 
 from advclip_gui.engine.errors import CheckpointError, StorageError
 from advclip_gui.engine.events import EvalDone, Log, StepDone
@@ -41,6 +42,15 @@ class TestFiles:
             write_half()
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_full_disk_in_the_words_of_safetensors(self, tmp_path) -> None:
+        path = tmp_path / "adapter.safetensors"
+        path.write_text("old")
+        with pytest.raises(StorageError, match=f"disk is full: {path}"), atomic_file(path):
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        with pytest.raises(StorageError, match="could not be written"), atomic_file(path):
+            raise SafetensorError("Error while serializing: something new")
+        assert path.read_text() == "old"
 
     def test_an_error_of_another_kind_keeps_the_old_file_too(self, tmp_path) -> None:
         path = tmp_path / "x"

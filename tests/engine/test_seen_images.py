@@ -11,6 +11,8 @@ from PIL import Image
 
 from advclip_gui.engine.control import Cancelled, Control
 from advclip_gui.engine.datasets.sampling import Sample, Split, split_to_json
+from advclip_gui.engine.exchange.formats import INFO_FILE
+from advclip_gui.engine.exchange.info import adapter_info
 from advclip_gui.engine.files import write_json_atomic
 from advclip_gui.engine.model_ref import ModelRef
 from advclip_gui.engine.seen_images import images_behind, with_seen_images
@@ -41,7 +43,8 @@ def run(tmp_path: Path, photos: Path) -> Path:
     parts = {
         part: tuple(Sample(path, "ab".index(path[0])) for path in paths) for part, paths in PATHS.items()
     }
-    write_json_atomic(folder / "split.json", split_to_json(Split(**parts, class_folders=("a", "b")), photos))
+    split = split_to_json(Split(**parts, class_folders=("a", "b")), photos)
+    write_json_atomic(folder / "split.json", {**split, "class_names": ["a", "b"]})
     return folder
 
 
@@ -74,12 +77,37 @@ def test_both_adapters_of_a_run_have_seen_them(run: Path, photos: Path) -> None:
     assert sentences(run / "clip-lora", photos, "a/1.png")
 
 
+def test_an_exported_adapter_keeps_the_hashes_and_no_path(run: Path, photos: Path, tmp_path: Path) -> None:
+    known = adapter_info(run)
+    record = {
+        "backbone": known.backbone.model_dump(mode="json"),
+        "class_names": known.class_names,
+        "templates": known.templates,
+        "data": known.data,
+    }
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    write_json_atomic(exported / INFO_FILE, record)
+    assert "1.png" not in (exported / INFO_FILE).read_text(encoding="utf-8")
+    (told,) = sentences(exported, photos, *PATHS["train"], *PATHS["val"], *PATHS["test"])
+    assert "2 of the 5 images were among" in told
+    assert ", and 1 was among its validation images" in told
+    images = {"train": ["../secret", 5, *known.data["images"]["train"]], "test": ["x"]}
+    write_json_atomic(exported / INFO_FILE, {**record, "data": {"images": images}})
+    behind = images_behind(ModelRef("adapter", BackboneSettings(), str(exported)))
+    assert behind is not None
+    assert behind.trained == frozenset(known.data["images"]["train"])
+    assert not behind.chose
+
+
 def test_nothing_is_said_without_reason(run: Path, photos: Path, tmp_path: Path) -> None:
     assert not sentences(run, photos, *PATHS["test"])
     assert not sentences(None, photos, *PATHS["train"])
     assert not sentences(tmp_path, photos, *PATHS["train"])
     assert not sentences(run, photos, "a/missing.png")
-    (run / "split.json").write_text('{"train": 3, "val": [{"sha256": 5}, "x"]}', encoding="utf-8")
+    (run / "split.json").write_text(
+        '{"train": 3, "val": [{"sha256": 5}, "x"], "class_names": ["a"]}', encoding="utf-8"
+    )
     assert not sentences(run, photos, *PATHS["train"])
     assert images_behind(ModelRef("live", BackboneSettings(), str(run))) is None
 

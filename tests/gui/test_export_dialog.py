@@ -18,9 +18,8 @@ from advclip_gui.gui import theme
 from advclip_gui.gui.bridge import Backend
 from advclip_gui.gui.dialogs import export
 from advclip_gui.gui.dialogs.export import ExportDialog
-from advclip_gui.gui.dialogs.export_jobs import Offer, check_destination, stem_of
+from advclip_gui.gui.dialogs.export_jobs import Exported, Offer, check_destination, stem_of
 from advclip_gui.gui.job_handle import ErrorInfo
-from advclip_gui.gui.jobs import Exported
 from advclip_gui.gui.widgets.basics import Muted
 from advclip_gui.settings import RunSettings
 from tests.gui.probe_fakes import HandBackend, end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ LAYOUTS: Final = {
     "list": "a list of images",
 }
 _TEXTS: Final = ("name", "layout", "dataset", "part", "split", "split_list", "digest")
+_IMAGES: Final = ("train", "val")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _NUMBERS: Final = ("classes", "shots", "fewest_shots", "val_shots", "train", "val", "test", "seed", "skipped")
 
 
@@ -33,7 +36,9 @@ def data_facts(data: DataSettings, split: dict[str, Any]) -> dict[str, Any]:
         "name" of the folder, "layout" ("auto" where nobody chose one), "part" of the classes ("all", "base"
         or "new"), "split" ("drawn" or "loaded", then with "split_list"), "classes", "shots" (the most that
         a class has) and "fewest_shots", "val_shots", images in "train", "val" and "test", "seed", "skipped"
-        files and the split's "digest"; "layout" and "dataset" as they were found where the split tells.
+        files and the split's "digest"; "layout" and "dataset" as they were found where the split tells;
+        "images" with the SHA-256 of the training and validation files, sorted, so that an evaluation can
+        tell which images the adapter has seen.
     """
     shots = Counter(_labels(split.get("train"))).values()
     held_out = Counter(_labels(split.get("val"))).values()
@@ -53,12 +58,18 @@ def data_facts(data: DataSettings, split: dict[str, Any]) -> dict[str, Any]:
         "skipped": len(data.skip),
     }
     told = {key: split[key] for key in ("layout", "dataset", "digest") if split.get(key)}
-    return kept_facts({**facts, **told})
+    images = {part: _hashes(split.get(part)) for part in _IMAGES}
+    return kept_facts({**facts, **told, "images": images})
 
 
 def _labels(samples: Any) -> list[int]:
     found = samples if isinstance(samples, list) else []
     return [one["label"] for one in found if isinstance(one, dict) and isinstance(one.get("label"), int)]
+
+
+def _hashes(samples: Any) -> list[str]:
+    found = samples if isinstance(samples, list) else []
+    return [one["sha256"] for one in found if isinstance(one, dict) and one.get("sha256")]
 
 
 def kept_facts(facts: Any) -> dict[str, Any]:
@@ -67,4 +78,11 @@ def kept_facts(facts: Any) -> dict[str, Any]:
         return {}
     texts = {key: facts[key] for key in _TEXTS if isinstance(facts.get(key), str) and facts[key]}
     numbers = {key: facts[key] for key in _NUMBERS if isinstance(facts.get(key), int)}
-    return texts | numbers
+    told = facts.get("images")
+    images = {part: _kept_hashes(told.get(part)) for part in _IMAGES} if isinstance(told, dict) else {}
+    return {**texts, **numbers, **({"images": images} if any(images.values()) else {})}
+
+
+def _kept_hashes(hashes: Any) -> list[str]:
+    found = hashes if isinstance(hashes, list) else []
+    return sorted({one for one in found if isinstance(one, str) and _HASH.fullmatch(one)})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 _SPARE_BYTES: Final = 16 * 2**20
 """What is left free beside an export, for its card and for everybody else."""
-_SYSTEM_ERROR: Final = re.compile(r"\(os error (\d+)\)")
 _OTHER_FILES: Final = "Choose an empty folder or a new name."
 
 
@@ -102,7 +99,7 @@ def filled(out: Path) -> Iterator[Path]:
         # Nobody has heard of the folder in between.
         raise StorageError(error.message.replace(str(scratch), str(out)), error.hint) from error
     except (OSError, SafetensorError) as error:
-        raise storage_error(out, as_system_error(error)) from error
+        raise storage_error(out, error) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -118,15 +115,6 @@ def _scratch(out: Path) -> Path:
             if not out.is_dir():
                 raise
     return Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=out))
-
-
-def as_system_error(error: OSError | SafetensorError) -> OSError:
-    """The system's error behind one of safetensors, which tells of a full disk in words of its own."""
-    if isinstance(error, OSError):
-        return error
-    number = _SYSTEM_ERROR.search(str(error))
-    code = int(number[1]) if number else errno.EIO
-    return OSError(code, os.strerror(code))
 
 
 def _remove(path: Path) -> None:

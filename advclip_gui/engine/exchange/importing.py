@@ -19,7 +19,6 @@ from advclip_gui.engine.blueprint import draw, model_config
 from advclip_gui.engine.catalog import entry
 from advclip_gui.engine.errors import CheckpointError
 from advclip_gui.engine.exchange.clip_lora_file import place_on, read_clip_lora
-from advclip_gui.engine.exchange.folder import as_system_error
 from advclip_gui.engine.exchange.formats import CONFIG_FILE, INFO_FILE, WEIGHTS_FILE
 from advclip_gui.engine.exchange.info import AdapterInfo, record_of
 from advclip_gui.engine.exchange.privacy import last_part
@@ -91,7 +90,7 @@ def import_adapter(
     try:
         write_adapter(out, place, state, hub_id=entry(backbone).hub_id)
     except SafetensorError as error:
-        raise storage_error(out, as_system_error(error)) from error
+        raise storage_error(out, error) from error
     info = AdapterInfo(backbone, tuple(class_names), tuple(templates), "", None, name)
     lora = {"rank": place.rank, "alpha": place.alpha, "targets": len(place.targets)}
     write_json_atomic(out / INFO_FILE, record_of(info, "peft", paths=True, lora=lora, imported=path.name))

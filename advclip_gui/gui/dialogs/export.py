@@ -27,7 +27,7 @@ from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
 from advclip_gui.gui.dialogs.export_jobs import (
     SMALL_BYTES,
-    AdapterExportJob,
+    ExportJob,
     Offer,
     OfferJob,
     check_destination,
@@ -46,7 +46,7 @@ from advclip_gui.gui.widgets.progress_row import ProgressRow
 
 if TYPE_CHECKING:
     from advclip_gui.gui.bridge import Backend, ErrorInfo, JobHandle
-    from advclip_gui.gui.jobs import Exported
+    from advclip_gui.gui.dialogs.export_jobs import Exported
     from advclip_gui.gui.workspace import Workspace
 
 _WHAT = "A model card with figures, settings and limits goes with it. No file names a path of this machine."
@@ -292,7 +292,7 @@ class ExportDialog(QDialog):
         self.copy_button.setText(_COPY)
         folder = Path(self.destination.text().strip()).expanduser()
         whole = None if self.offer is None else self.with_backbone.isChecked()
-        job = AdapterExportJob(self._run_dir, folder, self.format, with_backbone=whole)
+        job = ExportJob(self._run_dir, folder, self.format, with_backbone=whole)
         self._handle = self._backend.submit(job)
         self._handle.event.connect(self._on_event)
         self._handle.finished.connect(self._exported)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from advclip_gui.engine.exchange.formats import EXPORTED_FILES, INFO_FILE
 from advclip_gui.gui.gpu_thread import Priority
-from advclip_gui.gui.jobs import Exported, ExportJob
 
 if TYPE_CHECKING:
     from advclip_gui.engine.control import Control
@@ -49,14 +48,28 @@ class OfferJob:
         return Offer({**formats}, backbone_size(self.source), for_clip_model(self.source) is not False)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """Where an adapter went and how to load it."""
+
+    folder: Path
+    snippet: str
+
+
 @dataclass
-class AdapterExportJob(ExportJob):
-    """An export whose lines run here, also where the backbone's weights are a file of the user's own.
+class ExportJob:
+    """An adapter in a format others load; its lines run here, also with a checkpoint of the user's own.
 
     `with_backbone` None leaves it to the backbone's size.
     """
 
+    lasting: ClassVar[bool] = True
+    source: Path
+    out: Path
+    format: str = "peft"
     with_backbone: bool | None = None
+    title: str = "Export"
+    priority: int = Priority.INTERACTIVE
 
     def run(self, session: Any, control: Control) -> object:
         """Return the exported folder and the code that loads it, as `Exported`."""

@@ -15,7 +15,7 @@ from advclip_gui.engine.exchange.formats import FORMATS
 from advclip_gui.engine.files import free_folder
 from advclip_gui.gui import theme
 from advclip_gui.gui.dialogs.export import stem_of
-from advclip_gui.gui.jobs import ExportJob
+from advclip_gui.gui.dialogs.export_jobs import ExportJob
 from advclip_gui.gui.widgets.basics import Banner, Button, Muted, PrimaryButton, SectionLabel, TextLabel
 from advclip_gui.gui.widgets.progress_row import ProgressRow
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from advclip_gui.engine.run_list import RunSummary
     from advclip_gui.gui.bridge import Backend
+    from advclip_gui.gui.dialogs.export_jobs import Exported
     from advclip_gui.gui.job_handle import ErrorInfo, JobHandle
-    from advclip_gui.gui.jobs import Exported
 
 _NAMED = 5
 
