@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from huggingface_hub import constants
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QLabel, QPushButton, QWidget
 
 from advclip_gui.engine import catalog
 from advclip_gui.engine.errors import BackboneError
@@ -19,6 +19,7 @@ from advclip_gui.gui import backbone_downloads
 from advclip_gui.gui.command_text import as_toml_value, train_command
 from advclip_gui.gui.pages.recipe import RecipePage
 from advclip_gui.gui.preset_store import presets_folder, save_preset, saved_presets
+from advclip_gui.gui.widgets.column_scroll import ColumnScroll
 from advclip_gui.gui.widgets.facts_card import adversary_text, duration
 from advclip_gui.gui.widgets.preset_row import same_recipe, with_preset
 from advclip_gui.gui.widgets.protocol_card import FIXED, UNUSED
@@ -245,6 +246,20 @@ def test_start_says_where_nothing_is_left_to_choose_the_best_step_by(
     room.workspace.set_data(room.workspace.data.model_copy(update={"val_shots": 1}))
     settle(qtbot, room)
     assert page.start_button.isEnabled()
+
+
+def test_nothing_is_cut_off_in_the_smallest_window(qtbot: QtBot, page: RecipePage) -> None:
+    scroll = page.findChild(ColumnScroll)
+    lora, adversary = page.forms.forms["lora"], page.forms.forms["adversary"]
+
+    def place(form: QWidget) -> QPoint:
+        return form.mapTo(page.forms, QPoint(0, 0))
+
+    for width, side_by_side in ((1196, True), (876, False), (1500, True)):
+        page.resize(width, 616)
+        qtbot.waitUntil(lambda beside=side_by_side: (place(lora).y() == place(adversary).y()) == beside)
+        assert (place(lora).x() != place(adversary).x()) == side_by_side
+        assert scroll.widget().minimumSizeHint().width() <= scroll.viewport().width()
 
 
 def test_start_waits_for_the_run_in_training(

@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from advclip_gui.engine.datasets.folder import resolve_folder
 from advclip_gui.engine.datasets.sample_check import check_sample
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.backbone_card import BackboneCard
 from advclip_gui.gui.widgets.basics import Banner, Button, Card, PageHeader, PrimaryButton, TextLabel
+from advclip_gui.gui.widgets.column_scroll import ColumnScroll
 from advclip_gui.gui.widgets.facts_card import FactsCard
 from advclip_gui.gui.widgets.preset_row import PresetRow, with_preset
 from advclip_gui.gui.widgets.recipe_files import RecipeFiles
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
     from advclip_gui.gui.workspace import Workspace
     from advclip_gui.settings import DataSettings
 
-_SUBTITLE = (
-    "How the adapter is trained. Every value has a help line; what is wrong is marked where it stands."
-)
+_SUBTITLE = "How the adapter is trained; what is wrong is marked where it stands."
 _SIDE_WIDTH = 288
 
 
@@ -80,7 +79,7 @@ class RecipePage(QWidget):
 
     # --- construction -------------------------------------------------------------------------
 
-    def _make_scroll(self) -> QScrollArea:
+    def _make_scroll(self) -> ColumnScroll:
         look = theme.current()
         preset_card = Card("Presets")
         preset_card.body.addWidget(self.presets)
@@ -94,12 +93,8 @@ class RecipePage(QWidget):
         column.addWidget(self.backbone)
         column.addWidget(self.forms)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setObjectName("recipeScroll")
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
+        scroll = ColumnScroll(inside, "recipeScroll")
+        scroll.width_changed.connect(lambda width: self.forms.fit(width - look.s))
         return scroll
 
     def _make_side(self) -> QWidget:

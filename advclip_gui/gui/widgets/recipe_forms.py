@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from advclip_gui.gui import theme
 from advclip_gui.gui.widgets.basics import Card
@@ -93,7 +93,7 @@ class RecipeForms(QWidget):
         self.forms["run"] = SettingsForm(RunSettings, name="run", fields=_OWN, folded=_OWN[2:])
         titles = {"run": "Run"} | {key: RunSettings.model_fields[key].title or key for key in SECTIONS}
         look = theme.current()
-        row = QHBoxLayout()
+        self._columns = row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         row.setSpacing(look.m)
         for keys in (("lora", "monitor", "run"), ("adversary", "training")):
             column = QVBoxLayout()
@@ -113,6 +113,13 @@ class RecipeForms(QWidget):
             form.changed.connect(self._on_changed)
         self.protocol.chosen.connect(self._on_protocol)
         self.set_settings(self._settings)
+
+    def fit(self, width: int) -> None:
+        """Stand in two columns where `width` pixels are enough for them, else in one."""
+        columns = [self._columns.itemAt(index) for index in range(self._columns.count())]
+        needed = sum(column.minimumSize().width() for column in columns) + self._columns.spacing()
+        directions = QBoxLayout.Direction
+        self._columns.setDirection(directions.LeftToRight if width >= needed else directions.TopToBottom)
 
     def set_settings(self, settings: RunSettings) -> None:
         """Show a recipe without reporting a change; a section that shows it already is left alone."""
