@@ -24,9 +24,7 @@ IMAGES = 500
 
 
 def command(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = dict(os.environ)
-    if "PYTEST_XDIST_WORKER" not in environment:  # else the other cores have tests of their own
-        environment.pop("OMP_NUM_THREADS", None)
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-m", "advclip_gui", *map(str, arguments)],
         capture_output=True, text=True, timeout=900, check=False, env=environment,
