@@ -27,7 +27,7 @@ def command(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-m", "advclip_gui", *map(str, arguments)],
-        capture_output=True, text=True, timeout=900, check=False, env=environment,
+        capture_output=True, text=True, timeout=1800, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == expect, done.stderr
     return done
